@@ -1,0 +1,43 @@
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+PYTHON ?= python3
+BIN = $(VENV)/bin
+PIP = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+EXTRAS = cpu,train,data,export,video,plots,dev
+
+.PHONY: install demo check test format clean
+
+## install: everything that a machine without a GPU can run, into VENV (.venv)
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --editable '.[$(EXTRAS)]'
+	touch $@
+
+## demo: the runtime alone (no torch) in its own environment, and the main job on a real portrait
+demo: $(DEMO_VENV)/.installed
+	$(DEMO_VENV)/bin/lmdeploy demo --out demo-output
+
+$(DEMO_VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(DEMO_VENV)/bin/python || $(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python $(PIP) '.[cpu,video,plots]'
+	touch $@
+
+## check: lint, format, types and import contracts
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+## test: install, check, and every test that this machine can run
+test: install check
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) build *.egg-info

@@ -1,0 +1,1 @@
+"""A trained network becomes one ONNX file that says everything about itself."""

@@ -1,0 +1,49 @@
+"""Every error that lmdeploy raises on purpose, each with the exit code of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LmdeployError(Exception):
+    """Base of all errors meant for people: the message says what happened and what to do next."""
+
+    exit_code = 2
+
+
+class InputError(LmdeployError):
+    """A file, a folder, an option or a value given by the user cannot be used."""
+
+
+class DataError(InputError):
+    """Some samples of a data set are broken; `problems` names each with its reason.
+
+    Args:
+        summary: one sentence, what was read and what to do.
+        problems: one line per broken file or row.
+    """
+
+    def __init__(self, summary: str, problems: Sequence[str] = ()) -> None:
+        """Join the summary and the list of problems into one message."""
+        self.problems = tuple(problems)
+        super().__init__("\n  ".join([summary, *self.problems]))
+
+
+class BundleError(LmdeployError):
+    """A bundle is truncated, altered, of a newer schema or of another kind."""
+
+
+class GateRefusedError(LmdeployError):
+    """A gate (export parity, refresh) refused the model; nothing was replaced."""
+
+    exit_code = 3
+
+
+class DeviceError(LmdeployError):
+    """The device or provider that was asked for is not the one in use."""
+
+    exit_code = 4
+
+
+class MissingExtraError(LmdeployError):
+    """An optional dependency is not installed; the message holds the install command."""

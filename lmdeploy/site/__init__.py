@@ -1,0 +1,1 @@
+"""The on-site refresh: collect, refresh, gate, promote, roll back."""

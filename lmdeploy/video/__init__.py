@@ -1,0 +1,1 @@
+"""Streams in, tracking, smoothing, drawing, streams out."""

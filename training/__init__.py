@@ -1,0 +1,1 @@
+"""Landmark detectors from few labels and many unlabelled images (PyTorch)."""

@@ -1,0 +1,1 @@
+"""Batched augmentation that returns the image and the point transform."""

@@ -1,0 +1,1 @@
+"""Named encode and decode pairs."""

@@ -1,0 +1,1 @@
+"""The only epoch loop and what it needs."""
