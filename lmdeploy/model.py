@@ -1,0 +1,82 @@
+"""One network ready to run, from a bundle or from a training checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from lmdeploy.backends.base import Backend
+from lmdeploy.backends.ort import Device, OrtBackend
+from lmdeploy.bundle import ModelSpec, read_bundle
+from lmdeploy.errors import BundleError, MissingExtraError
+
+CHECKPOINT = "model.safetensors"
+OURS = ("lmdeploy", "training", "export")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded network: its description, what runs it, and the sha256 that names its content."""
+
+    spec: ModelSpec
+    backend: Backend
+    digest: str
+
+
+def open_model(ref: str | Path, *, threads: int | None = None, device: Device = "auto") -> Model:
+    """Open a model by reference.
+
+    Args:
+        ref: a bundle folder, the name of a built-in bundle (`face68`), a `.safetensors` checkpoint, or a run folder
+            that holds `model.safetensors`.
+        threads: threads of the network; default the physical cores, at most four.
+        device: auto, cpu or cuda.
+    Errors: BundleError, DeviceError, or MissingExtraError for a checkpoint where torch is not installed.
+    """
+    path = Path(ref)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise BundleError(f"{path}: no such checkpoint; give a .safetensors file that 'lmdeploy train' wrote")
+        return _open_checkpoint(path, threads, device)
+    if (path / CHECKPOINT).is_file():
+        return _open_checkpoint(path / CHECKPOINT, threads, device)
+    bundle = read_bundle(ref)
+    backend = OrtBackend(bundle.file("model.onnx"), threads, device)
+    _check_spec(bundle.path, bundle.spec, backend)
+    return Model(bundle.spec, backend, bundle.digest)
+
+
+def _check_spec(path: Path, spec: ModelSpec, backend: OrtBackend) -> None:
+    """The graph must be the one that bundle.json speaks of."""
+    told, found = (spec.crop.size, spec.landmarks.points), (backend.size, backend.points)
+    if told != found:
+        raise BundleError(
+            f"{path}: bundle.json says {told[1]} points on {told[0]} px crops, model.onnx has {found[1]} on "
+            f"{found[0]} px; export the model again"
+        )
+
+
+def _open_checkpoint(path: Path, threads: int | None, device: Device) -> Model:
+    point = _predictor()
+    try:
+        load = point.load()
+        model = load(path, threads=threads, device=device)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        extras = ",".join(point.extras) or "train"
+        raise MissingExtraError(
+            f"a checkpoint needs {error.name}: pip install 'landmark-deploy[{extras}]', or export it to a bundle"
+        ) from error
+    assert isinstance(model, Model), "the predictor entry point returns a lmdeploy.model.Model"
+    return model
+
+
+def _predictor() -> EntryPoint:
+    for point in entry_points(group="lmdeploy.predictors"):
+        if point.name == "checkpoint":
+            return point
+    raise MissingExtraError(
+        "this installation cannot open checkpoints: pip install 'landmark-deploy[train]', or export it to a bundle"
+    )
