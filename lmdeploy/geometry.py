@@ -118,18 +118,20 @@ def scale_of(matrix: F64) -> float:
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
-def crop_image(image: U8, matrix: F64, size: int) -> U8:
+def crop_image(image: U8, matrix: F64, size: int, out: U8 | None = None) -> U8:
     """Cut a crop u8[size,size,3] out of image u8[H,W,3]; outside the image is black.
 
     Where the crop shrinks the image to less than half, the source is averaged over whole-pixel blocks first,
-    so that large faces do not alias; the map of points stays exactly `matrix`.
+    so that large faces do not alias; the map of points stays exactly `matrix`. A contiguous `out` of the crop's
+    shape is written in place and returned, which spares the allocation.
     """
     import cv2  # loading OpenCV takes 0.1 s, which `import lmdeploy` need not pay
 
     factor = int(1.0 / max(scale_of(matrix), 1e-9))
     if factor >= 2:
         image, matrix = _shrunk_region(image, matrix, size, factor)
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
+    crop = cv2.warpAffine(image, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)
 
 
 def _shrunk_region(image: U8, matrix: F64, size: int, factor: int) -> tuple[U8, F64]:
