@@ -1,1 +1,14 @@
-"""One method, one file; METHODS is a plain dict."""
+"""One method, one file that reads like the paper's algorithm; METHODS is a plain dict."""
+
+from __future__ import annotations
+
+from training.methods import naive, stld, supervised
+from training.methods.base import Method
+
+METHODS: dict[str, Method] = {
+    "naive": Method(naive.Config, naive.train),
+    "stld": Method(stld.Config, stld.train),
+    "supervised": Method(supervised.Config, supervised.train),
+}
+
+__all__ = ["METHODS", "Method"]

@@ -1,0 +1,40 @@
+"""The torch twin of lmdeploy/geometry.py: batched affine maps under the pixel-centre convention.
+
+Matrices are f32[B,2,3] and map source px to output px, acting on column points (x, y, 1).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def transform(matrices: Tensor, points: Tensor) -> Tensor:
+    """Apply matrices [B,2,3] to points [B,K,2]."""
+    return points @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
+
+
+def invert(matrices: Tensor) -> Tensor:
+    """Undo matrices [B,2,3]."""
+    linear = torch.linalg.inv(matrices[:, :, :2])
+    return torch.cat([linear, -linear @ matrices[:, :, 2:]], dim=2)
+
+
+def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+    """Resample images f32[B,C,H,W] into f32[B,C,size,size]; outside the source is 0 (black)."""
+    height, width = images.shape[-2:]
+    back = invert(matrices)
+    axis = torch.arange(size, device=images.device, dtype=images.dtype)
+    ones = torch.ones(size, size, device=images.device, dtype=images.dtype)
+    target = torch.stack([ones * axis, ones * axis[:, None], ones], dim=-1)  # [size,size,3]
+    source = torch.einsum("yxi,boi->byxo", target, back)
+    extent = torch.tensor([width, height], device=images.device, dtype=images.dtype)
+    return F.grid_sample(images, (2 * source + 1) / extent - 1, align_corners=False)
+
+
+def about_centre(linear: Tensor, shift: Tensor, source_size: int, size: int) -> Tensor:
+    """Matrices [B,2,3] that apply linear [B,2,2] about the centre of the source, then shift [B,2] (output px)."""
+    centre = torch.full((2,), (source_size - 1) / 2, device=linear.device)
+    moved = shift + (size - 1) / 2 - (linear @ centre)
+    return torch.cat([linear, moved.unsqueeze(-1)], dim=2)

@@ -1,0 +1,124 @@
+"""Decoded crops as arrays: what training reads instead of image files.
+
+A cached crop is the network's crop with a margin around it at the same scale, so that every geometric augmentation
+is one warp of it and the plain crop is a slice of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lmdeploy.dataset import Sample
+from lmdeploy.errors import DataError, InputError, LmdeployError
+from lmdeploy.geometry import CropRule, crop_image, crop_matrix, invert, transform
+from lmdeploy.images import read_image
+from lmdeploy.types import F32, F64, U8, Box
+from training.engine.progress import Progress
+
+MARGIN = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """N cached crops.
+
+    images: u8[N,M,M,3] RGB (a memory map). points: f32[N,K,2], cache px, NaN = not annotated.
+    matrices: f64[N,2,3], image px -> cache px. names: file names.
+    """
+
+    images: U8
+    points: F32
+    matrices: F64
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.images)
+
+    def with_points(self, points: F32) -> Crops:
+        """The same crops with other labels f32[N,K,2], cache px."""
+        return replace(self, points=points)
+
+    def points_frame(self, points: F32) -> F32:
+        """Points f32[N,K,2] in cache px -> image px."""
+        return np.stack([transform(invert(m), p) for m, p in zip(self.matrices, points, strict=True)])
+
+
+def cache_rule(rule: CropRule) -> CropRule:
+    """The rule of the cached crop: the same scale, MARGIN times the side (the difference is even)."""
+    side = rule.size + 2 * round(rule.size * (MARGIN - 1) / 2)
+    return CropRule(kind=rule.kind, scale=rule.scale * side / rule.size, size=side)
+
+
+def build(samples: list[Sample], landmarks: int, rule: CropRule, folder: Path, name: str) -> Crops:
+    """Crops of samples that carry a landmark box, from the cache in `folder` or decoded now into it.
+
+    Raises:
+        InputError: no sample at all.
+        DataError: some images cannot be read; each is named.
+    """
+    if not samples:
+        raise InputError(f"{name}: no image is left to train on; check the folder, the list and the detector")
+    wide = cache_rule(rule)
+    file = folder / f"{name}-{_key(samples, wide)}.npy"
+    matrices = np.stack([crop_matrix(_box(s), wide) for s in samples])
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _decode(samples, matrices, wide.size, file)
+    points = np.full((len(samples), landmarks, 2), np.nan, np.float32)
+    for i, sample in enumerate(samples):
+        if sample.points is not None:
+            points[i] = transform(matrices[i], sample.points)
+    return Crops(np.load(file, mmap_mode="r"), points, matrices, tuple(s.name for s in samples))
+
+
+def _box(sample: Sample) -> Box:
+    if sample.box is None:
+        raise InputError(f"{sample.name}: no landmark box; give boxes.csv or a detector")
+    return sample.box
+
+
+def _key(samples: list[Sample], rule: CropRule) -> str:
+    """Changes with any file's name, size or time, with any box and with the crop rule."""
+    digest = hashlib.sha256(rule.model_dump_json().encode())
+    for sample in samples:
+        stat = sample.path.stat()
+        box = _box(sample)
+        digest.update(
+            json.dumps([str(sample.path), stat.st_size, stat.st_mtime_ns, box.x0, box.y0, box.x1, box.y1]).encode()
+        )
+    return digest.hexdigest()[:16]
+
+
+def _decode(samples: list[Sample], matrices: F64, size: int, file: Path) -> None:
+    draft = file.with_name(f".{file.name}.{os.getpid()}.part.npy")
+    out = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
+    problems = []
+    with Progress("reading images", len(samples)) as progress:
+        for i, sample in enumerate(samples):
+            try:
+                out[i] = crop_image(read_image(sample.path), matrices[i], size)
+            except LmdeployError as error:
+                problems.append(str(error))
+            progress.advance()
+    out.flush()
+    del out
+    if problems:
+        draft.unlink()
+        raise DataError(f"{len(problems)} of {len(samples)} images cannot be used: repair or remove them", problems)
+    draft.replace(file)
+
+
+def labels_csv(names: tuple[str, ...], points: F32) -> str:
+    """Text of a points-CSV for points f32[N,K,2], image px; an empty cell is a point not annotated."""
+    columns = [f"{axis}{k}" for k in range(points.shape[1]) for axis in "xy"]
+    lines = [",".join(["image", *columns])]
+    for name, row in zip(names, points.reshape(len(points), -1), strict=True):
+        lines.append(",".join([name, *(f"{v:.3f}" if np.isfinite(v) else "" for v in row)]))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,139 @@
+"""The only epoch loop.
+
+Every epoch draws its order and its augmentation from a generator seeded by (seed, stage, epoch), so a run that was
+killed goes on from its last saved epoch exactly as if it had not been.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from lmdeploy.errors import InputError
+from training.engine.batch import Batch, Drawer
+from training.engine.progress import Progress
+
+Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
+"""(network, batch) -> scalars, among them `loss`."""
+
+
+class Schedule(BaseModel):
+    """How a stage is optimised; the defaults are STLD's for HM (IV-C)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: int = Field(default=16, gt=0)
+    lr: float = Field(default=1e-4, gt=0)
+    decay: Literal["step", "cosine"] = "step"  # step: x0.1 at the method's decay epochs
+    warm_up: float = Field(default=0.0, ge=0, lt=1)  # share of the stage in which lr rises from 0
+    weight_decay: float = 0.0
+
+
+class Stage(BaseModel):
+    """One training stage: its name in the run folder, its length and where the step size falls (in epochs)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    epochs: int = Field(ge=1)
+    decay_at: tuple[int, ...] = ()
+
+
+EpochEnd = Callable[[int, dict[str, float]], None]
+"""(epochs finished, mean of every scalar) after each epoch: log, save."""
+
+
+class Plan(BaseModel):
+    """Where a stage starts, how it is optimised and who is told after each epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    stage: Stage
+    schedule: Schedule
+    seed: int
+    start: int = 0
+    epoch_end: EpochEnd
+
+
+def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
+    """What lr is multiplied with at `progress` (epochs finished, with fraction)."""
+    share = progress / stage.epochs
+    if share < schedule.warm_up:
+        return share / schedule.warm_up
+    if schedule.decay == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (share - schedule.warm_up) / (1 - schedule.warm_up)))
+    return float(0.1 ** sum(progress >= epoch for epoch in stage.decay_at))
+
+
+def seed_of(seed: int, stage: str, epoch: int) -> int:
+    """A 63-bit seed of its own for every epoch of every stage."""
+    digest = hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def fit(
+    fabric: Fabric,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    drawer: Drawer,
+    step: Step,
+    plan: Plan,
+) -> None:
+    """Train `network` (set up by `fabric`) from plan.start to the end of the stage."""
+    network.train()
+    stage, schedule = plan.stage, plan.schedule
+    with Progress(stage.name, stage.epochs - plan.start) as progress:
+        for epoch in range(plan.start, stage.epochs):
+            seed = seed_of(plan.seed, stage.name, epoch)
+            torch.manual_seed(seed)
+            draw = torch.Generator().manual_seed(seed)
+            batches = _batches(len(drawer.data), schedule.batch, draw)
+            means = _Means()
+            for i, rows in enumerate(batches):
+                rate = schedule.lr * factor(schedule, stage, epoch + i / len(batches))
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                losses = step(network, drawer.draw(rows, draw))
+                fabric.backward(losses["loss"])
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                means.add(losses, len(rows))
+            values = means.close(stage.name, epoch)
+            plan.epoch_end(epoch + 1, values | {"lr": rate})
+            progress.advance(note=f"loss {values['loss']:.3g}, {values['images_per_s']:.0f} images/s")
+
+
+def _batches(count: int, size: int, draw: torch.Generator) -> list[Tensor]:
+    """Shuffled rows in batches; a last batch of one would leave batch norm without a variance, so it is dropped."""
+    batches = list(torch.split(torch.randperm(count, generator=draw), size))
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
+class _Means:
+    """Means of the step's scalars over an epoch, without waiting for the device in every step."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps, self._images, self._start = 0, 0, time.perf_counter()
+
+    def add(self, losses: dict[str, Tensor], images: int) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._steps += 1
+        self._images += images
+
+    def close(self, stage: str, epoch: int) -> dict[str, float]:
+        values = {name: float(total) / self._steps for name, total in self._sums.items()}
+        if not math.isfinite(values["loss"]):
+            raise InputError(
+                f"{stage}: the loss is not finite in epoch {epoch + 1}; lower schedule.lr or check labels"
+            )
+        return values | {"images_per_s": self._images / (time.perf_counter() - self._start)}

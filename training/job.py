@@ -1,0 +1,154 @@
+"""One training run from the user's folders: read, box, cache, train, write the final checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from lmdeploy.atomic import write_file
+from lmdeploy.bundle import ModelSpec, TrainingData, find_bundle
+from lmdeploy.dataset import read_labelled
+from lmdeploy.evaluate import evaluate
+from lmdeploy.geometry import BoxMap
+from lmdeploy.model import Model
+from lmdeploy.schema import LandmarkSchema, load_schema
+from training.data import crops as crop_cache
+from training.data.boxes import find_boxes
+from training.data.crops import Crops
+from training.data.pools import Pools, read_pools
+from training.engine import checkpoint
+from training.engine.predictor import TorchBackend, pick_device
+from training.engine.trainer import Settings, Trainer
+from training.methods import METHODS
+from training.models.heatmap import Heatmap
+from training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for.
+
+    boxes: where boxes of unlabelled images come from (`haar`, `yunet`, `whole_image`, or `gt` for labelled images
+    that count as unlabelled). licence: of the labelled data, for the model card.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    labelled: str | None = None
+    unlabelled: tuple[Path, ...] = ()
+    init: Path | None = None
+    evaluate: Path | None = None
+    schema: str = "ibug68"
+    boxes: str = "haar"
+    yunet: Path | None = None
+    seed: int = 1234
+    device: str = "auto"
+    precision: str = "auto"
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is ready to start."""
+
+    trainer: Trainer
+    labelled: Crops
+    unlabelled: Crops | None
+    notes: tuple[str, ...]
+
+
+def prepare(request: Request) -> Prepared:
+    """Read every image once, find the boxes, build the cache and the trainer."""
+    schema = load_schema(request.schema)
+    recipe, init = _with_init(request.recipe, request.init)
+    pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
+    needed = request.recipe.method != "supervised"
+    boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=needed)
+    spec = _spec(recipe, schema, boxes.maps, pools, request.licence)
+    fabric = _fabric(request)
+    settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
+    report = _reporter(request, spec, fabric.device)
+    trainer = Trainer(settings, request.out, fabric, init, report)
+    cache = request.out / "cache"
+    labelled = crop_cache.build(boxes.labelled, schema.points, recipe.crop, cache, "labelled")
+    unlabelled = None
+    if boxes.unlabelled:
+        unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
+    return Prepared(trainer, labelled, unlabelled, (*pools.notes, *boxes.notes))
+
+
+def run(request: Request, tell: Callable[[str], None]) -> Path:
+    """Train from the start, or from where a killed run stopped; returns the final checkpoint."""
+    ready = prepare(request)
+    for note in ready.notes:
+        tell(note)
+    method = METHODS[request.recipe.method]
+    network = method.train(request.recipe.method_config(), ready.trainer, ready.labelled, ready.unlabelled)
+    return ready.trainer.finish(network)
+
+
+def _with_init(recipe: Recipe, init: Path | None) -> tuple[Recipe, Path | None]:
+    """With --init, network, crop and codec are the given model's: weights fit no other."""
+    if init is None:
+        return recipe, None
+    file = checkpoint.find(init if init.exists() else find_bundle(init))
+    about = checkpoint.read(file).about
+    taken = {"network": about.network, "crop": about.spec.crop, "codec": about.spec.codec}
+    return recipe.model_copy(update=taken), file
+
+
+def _spec(recipe: Recipe, schema: LandmarkSchema, maps: dict[str, BoxMap], pools: Pools, licence: str) -> ModelSpec:
+    used = [(pools.labelled, True), ((*pools.hidden, *pools.unlabelled), False)]
+    records = [
+        TrainingData(name=folder, images=count, labelled=labelled, licence=licence)
+        for samples, labelled in used
+        for folder, count in Counter(_origin(sample.path) for sample in samples).items()
+    ]
+    return ModelSpec(
+        name=recipe.name, landmarks=schema, crop=recipe.crop, codec=recipe.codec, detectors=maps,
+        method=recipe.method, recipe=recipe.model_dump(mode="json"), data=tuple(records),
+    )  # fmt: skip
+
+
+def _origin(path: Path) -> str:
+    """Data set folder of an image, e.g. faces68/train of faces68/train/images/a.jpg."""
+    folder = path.parent.parent if path.parent.name == "images" else path.parent
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _fabric(request: Request) -> Fabric:
+    device = pick_device(request.device)
+    precision = request.precision
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+        precision = "bf16" if fast else "32"
+    return Fabric(accelerator=device.type, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
+
+
+def _cpu_has_bf16() -> bool:
+    """Autocast to bf16 pays only where the processor multiplies it natively."""
+    return "AVX512" in torch.backends.cpu.get_cpu_capability() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _reporter(request: Request, spec: ModelSpec, device: torch.device) -> Callable[[Heatmap, str], None]:
+    """Measures each round on the --eval folder and keeps the result beside the run."""
+    if request.evaluate is None:
+        return lambda network, name: None
+    samples = read_labelled(request.evaluate, spec.landmarks)
+
+    def report(network: Heatmap, name: str) -> None:
+        model = Model(spec, TorchBackend(network, spec.codec, device), digest="")
+        result = evaluate(model, samples)
+        log.info("%s: NME %.3f %% on %d images", name, result.nme, result.images)
+        write_file(request.out / "rounds" / f"{name}.json", (result.model_dump_json(indent=1) + "\n").encode())
+
+    return report

@@ -1,0 +1,127 @@
+"""STLD: selection-free self-training with a task curriculum (Jin, Che, Chen; Sections III-C to IV-C), HM model.
+
+    pseudo = None
+    for r = 0 .. T:                        r = 0 is the supervised start, T = 4
+        net = new network
+        if r >= 1:                         pseudo pretraining (PP): all pseudo-labels as if they were true
+            if r >= 2: net <- PP weights of round r - 1, and PP takes a fifth of the epochs
+            fit main head on pseudo
+            keep PP weights
+        r <= 1: data = labelled            stage 2
+        r >= 2: data = labelled + all pseudo, sigma_r on pseudo (shrink regression)
+        loss = mse(main, y | labelled) + lambda_r mse(aux, y | pseudo)
+        pseudo = main head's points on all unlabelled crops
+
+sigma: width of the pseudo-labels' Gaussian in map cells, 2.2, 1.8, 1.5 for r = 2, 3, 4; labelled always 1.5.
+lambda_r: weight of the pseudo loss; 0.1, 1, 1 as in the release ("code"), 0.1, 0.1, 1 in the text ("paper").
+
+Differs from the paper: `start = "init"` takes the given weights as the round-0 model without training it (a site's
+champion); `oversample_last` repeats the labelled list in the last round too (the release does not, and then the main
+head sees few labelled steps: with short schedules the last round falls back); lengths are options.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from lmdeploy.errors import InputError
+from training.data.crops import Crops
+from training.engine.batch import Batch
+from training.engine.fit import Stage, Step
+from training.engine.train_set import Part
+from training.engine.trainer import Trainer
+from training.losses.masked_mse import masked_mse
+from training.methods import supervised
+from training.models.heatmap import Heatmap
+
+LAMBDA = {"code": (0.1, 1.0, 1.0), "paper": (0.1, 0.1, 1.0)}
+
+
+class Config(BaseModel):
+    """Rounds, curriculum and lengths; the defaults are the paper's for HM."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: int = Field(default=4, ge=1)  # T
+    gt_sigma: float = 1.5
+    sigma: tuple[float, ...] = (2.2, 1.8, 1.5)  # for r = 2 .. T
+    lambda_mode: Literal["code", "paper"] = "code"
+    aux_head: Literal["aux", "main"] = "aux"  # which head learns from pseudo-labels in stage 2
+    start: Literal["train", "init"] = "train"
+    epochs: int = 60
+    decay_at: tuple[int, ...] = (40, 50)
+    pretrain_epochs: int = 60
+    pretrain_decay_at: tuple[int, ...] = (40, 50)
+    speed_up: int = Field(default=5, ge=1)  # PP of r >= 2 takes 1 / speed_up of the epochs
+    oversample: int = 100  # os_num
+    oversample_last: bool = False
+
+    @model_validator(mode="after")
+    def _one_sigma_a_round(self) -> Config:
+        if len(self.sigma) != self.rounds - 1:
+            raise ValueError(f"sigma needs one value for each of the rounds 2..{self.rounds}")
+        return self
+
+
+def lambda_of(cfg: Config, r: int) -> float:
+    """lambda_r for r >= 2; rounds beyond the published ones keep the last value."""
+    return LAMBDA[cfg.lambda_mode][min(r - 2, 2)]
+
+
+def pretrain_stage(cfg: Config, r: int) -> Stage:
+    """PP of round r: full length in r = 1, a fifth from r = 2 on."""
+    k = 1 if r == 1 else cfg.speed_up
+    decay_at = tuple(epoch // k for epoch in cfg.pretrain_decay_at)
+    return Stage(name=f"round{r}-pretrain", epochs=max(cfg.pretrain_epochs // k, 1), decay_at=decay_at)
+
+
+def mixed_step(lambda_r: float, aux_head: str) -> Step:
+    """Stage 2's step: the labelled samples on the main head, the pseudo-labelled ones on `aux_head`."""
+
+    def step(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        main, aux = network(batch.x)
+        pseudo = batch.pseudo.unsqueeze(-1)
+        l_gt = masked_mse(main, batch.target, batch.visible & ~pseudo)
+        l_pseudo = masked_mse(aux if aux_head == "aux" else main, batch.target, batch.visible & pseudo)
+        return {"loss": l_gt + lambda_r * l_pseudo, "l_gt": l_gt, "l_pseudo": l_pseudo}
+
+    return step
+
+
+def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | None) -> Heatmap:
+    """The rounds above; returns the network of round T."""
+    if unlabelled is None:
+        raise InputError("stld needs unlabelled images: give --unlabelled FOLDER, or --labelled to split --data")
+    network = trainer.new_network()
+    if cfg.start == "train":
+        stage_two(cfg, trainer, network, labelled, None, 0)
+    elif not trainer.starts_from_init:
+        raise InputError("stld: start = 'init' needs the weights to start from: give --init BUNDLE or CHECKPOINT")
+    trainer.report(network, "round0")
+    pretrained = None
+    for r in range(1, cfg.rounds + 1):
+        pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}")
+        network = trainer.new_network()
+        if pretrained is not None:
+            network.load_state_dict(pretrained)
+        trainer.fit(network, [Part(pseudo, sigma=cfg.gt_sigma)], supervised.step, pretrain_stage(cfg, r))
+        pretrained = copy.deepcopy(network.state_dict())
+        trainer.report(network, f"round{r}-pretrain")
+        stage_two(cfg, trainer, network, labelled, pseudo if r >= 2 else None, r)
+        trainer.report(network, f"round{r}")
+    return network
+
+
+def stage_two(cfg: Config, trainer: Trainer, network: Heatmap, labelled: Crops, pseudo: Crops | None, r: int) -> None:
+    """Train on the labelled crops and, from r = 2 on, on all pseudo-labelled ones."""
+    oversample = 0 if r == cfg.rounds and not cfg.oversample_last else cfg.oversample
+    parts = [Part(labelled, sigma=cfg.gt_sigma, oversample=oversample)]
+    step: Step = supervised.step
+    if pseudo is not None:
+        parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2]))
+        step = mixed_step(lambda_of(cfg, r), cfg.aux_head)
+    trainer.fit(network, parts, step, Stage(name=f"round{r}", epochs=cfg.epochs, decay_at=cfg.decay_at))

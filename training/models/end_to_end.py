@@ -1,0 +1,39 @@
+"""The network as it is used: uint8 crops in, landmarks out, normalisation and decoding (always fp32) inside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.codec import CODECS
+from training.codec.measures import measure
+from training.models.heatmap import Heatmap
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in [0, 1]
+STD = (0.229, 0.224, 0.225)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """f32[B,3,H,W] RGB in [0, 255] -> ImageNet-normalised."""
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    return (images - mean) / std
+
+
+class EndToEnd(nn.Module):
+    """images u8[B,S,S,3] RGB -> points f32[B,K,2] crop px, score f32[B,K], spread f32[B,K] crop px, nnm f32[B,K]."""
+
+    def __init__(self, network: Heatmap, codec: str) -> None:
+        """Wrap a network together with the codec that it was trained with."""
+        super().__init__()
+        self.network = network
+        self.codec = codec
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See the class; decoding stays in fp32 whatever the network's precision is."""
+        x = normalise(images.to(torch.float32).permute(0, 3, 1, 2))
+        maps = self.network.predict(x).float()
+        stride = self.network.cfg.stride
+        points = CODECS[self.codec].decode(maps, stride)
+        measures = measure(maps, stride)
+        return points, measures.score, measures.spread, measures.nnm
