@@ -12,7 +12,8 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) --editable '.[$(EXTRAS)]'
+	# editable_mode=compat puts the repository root on the path, so that scripts can `from benchmarks import ...`
+	$(BIN)/python $(PIP) --config-settings editable_mode=compat --editable '.[$(EXTRAS)]'
 	touch $@
 
 ## demo: the runtime alone (no torch) in its own environment, and the main job on a real portrait

@@ -47,11 +47,16 @@ class Checkpoint:
 
 def write(path: Path, network: nn.Module, about: About, optimiser: torch.optim.Optimizer | None = None) -> None:
     """Write network (and optimiser) state to `path`, all of it or nothing."""
+    write_file(path, dump(network, about, optimiser))
+
+
+def dump(network: nn.Module, about: About, optimiser: torch.optim.Optimizer | None = None) -> bytes:
+    """Bytes of a checkpoint file."""
     tensors = {f"network/{k}": v.detach().contiguous().cpu() for k, v in network.state_dict().items()}
     if optimiser is not None:
         for index, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{k}": v.detach().contiguous().cpu() for k, v in state.items()}
-    write_file(path, save(tensors, {KEY: about.model_dump_json()}))
+    return save(tensors, {KEY: about.model_dump_json()})
 
 
 def read(path: Path) -> Checkpoint:

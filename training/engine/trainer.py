@@ -47,11 +47,14 @@ class Trainer:
         self._init = checkpoint.read(init).weights if init else None
         self.starts_from_init = init is not None
 
-    def new_network(self) -> Heatmap:
-        """A network with the starting weights: --init, ImageNet, or random ones drawn from the seed."""
+    def new_network(self, fresh: bool = False) -> Heatmap:
+        """A network with the starting weights: --init, ImageNet, or random ones drawn from the seed.
+
+        fresh: leave --init aside.
+        """
         torch.manual_seed(self.settings.seed)
         network = Heatmap(self.settings.network, self.settings.spec.landmarks.points)
-        if self._init is not None:
+        if self._init is not None and not fresh:
             try:
                 network.load_state_dict(self._init)
             except RuntimeError as error:

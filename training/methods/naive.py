@@ -6,7 +6,7 @@
         loss = mse(main, y) over all samples alike
         pseudo = main head's points on all unlabelled crops
 
-Differs from the paper: `start = "init"` and the lengths, as in stld.
+Differs from the paper: `start`, `student` and the lengths, as in stld.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Config(BaseModel):
     rounds: int = Field(default=4, ge=1)  # T
     sigma: float = 1.5
     start: Literal["train", "init"] = "train"
+    student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
     decay_at: tuple[int, ...] = (40, 50)
     oversample: int = 100
@@ -50,7 +51,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | No
     trainer.report(network, "round0")
     for t in range(1, cfg.rounds + 1):
         pseudo = trainer.pseudo_label(network, unlabelled, f"round{t - 1}")
-        network = trainer.new_network()
+        network = trainer.new_network(fresh=cfg.student == "fresh")
         trainer.fit(network, [truth, Part(pseudo, sigma=cfg.sigma)], supervised.step, _stage(cfg, t))
         trainer.report(network, f"round{t}")
     return network

@@ -16,8 +16,9 @@ sigma: width of the pseudo-labels' Gaussian in map cells, 2.2, 1.8, 1.5 for r = 
 lambda_r: weight of the pseudo loss; 0.1, 1, 1 as in the release ("code"), 0.1, 0.1, 1 in the text ("paper").
 
 Differs from the paper: `start = "init"` takes the given weights as the round-0 model without training it (a site's
-champion); `oversample_last` repeats the labelled list in the last round too (the release does not, and then the main
-head sees few labelled steps: with short schedules the last round falls back); lengths are options.
+champion); `student` says whether later rounds start from these weights too; `oversample_last` repeats the labelled
+list in the last round as well (the release does not, and then the main head sees few labelled steps: with short
+schedules the last round falls back); lengths are options.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Config(BaseModel):
     lambda_mode: Literal["code", "paper"] = "code"
     aux_head: Literal["aux", "main"] = "aux"  # which head learns from pseudo-labels in stage 2
     start: Literal["train", "init"] = "train"
+    student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
     decay_at: tuple[int, ...] = (40, 50)
     pretrain_epochs: int = 60
@@ -105,7 +107,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | No
     pretrained = None
     for r in range(1, cfg.rounds + 1):
         pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}")
-        network = trainer.new_network()
+        network = trainer.new_network(fresh=cfg.student == "fresh")
         if pretrained is not None:
             network.load_state_dict(pretrained)
         trainer.fit(network, [Part(pseudo, sigma=cfg.gt_sigma)], supervised.step, pretrain_stage(cfg, r))

@@ -1,0 +1,58 @@
+"""The whole network, normalisation and decoding included, as one ONNX file (design: Exported graph)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx
+import torch
+
+from lmdeploy.bundle import ModelSpec
+from training.models.end_to_end import EndToEnd
+from training.models.heatmap import Heatmap
+
+OPSET = 20  # inside every supported parser's range
+OUTPUTS = ("points", "score", "spread", "nnm")
+METADATA_KEY = "lmdeploy"
+LARGEST_BATCH = 256
+
+
+def to_onnx(network: Heatmap, spec: ModelSpec) -> bytes:
+    """ONNX bytes of a trained network: `images` u8[B,S,S,3] -> points, score, spread, nnm, with B dynamic.
+
+    The file repeats the spec in its metadata, so that model.onnx alone says what it is.
+    """
+    graph = EndToEnd(network, spec.codec).eval().cpu()
+    size = spec.crop.size
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)  # a batch of one would become a constant
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx", "onnxscript"):
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; the parity check judges the result
+        program = torch.onnx.export(
+            graph, (example,), dynamo=True, verbose=False, opset_version=OPSET, input_names=["images"],
+            output_names=list(OUTPUTS), dynamic_shapes={"images": {0: batch}},
+        )  # fmt: skip
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    about = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    onnx.helper.set_model_props(model, {METADATA_KEY: about})
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
