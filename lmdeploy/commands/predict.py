@@ -1,0 +1,36 @@
+"""`lmdeploy predict`: landmarks of images, videos and cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("source")
+@click.option("--model", default="face68", show_default=True, help="Bundle folder, built-in name or checkpoint.")
+@click.option("--site", type=click.Path(path_type=Path), help="Serve this site's champion, through promotions.")
+@click.option("--detector", type=click.Choice(["haar", "yunet", "whole"]), default="haar", show_default=True)
+@click.option("--yunet", type=click.Path(path_type=Path), help="YuNet's model file, for --detector yunet.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Wide CSV of (smoothed) points, one row a face.")
+@click.option("--ndjson", help="One JSON object a face and line; '-' is standard output (the default output).")
+@click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")
+@click.option("--smooth/--no-smooth", default=True, show_default=True, help="One-Euro filter on streams.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the network; default: cores, at most 4.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
+@click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")
+def predict(**given: Any) -> None:
+    """Find landmarks in SOURCE.
+
+    SOURCE is an image, a folder, a quoted pattern ('shots/*.jpg'), a list.txt, a video, a camera's number or an
+    rtsp:// address. Faces are detected once and then followed; what was broken is listed at the end (exit code 2).
+    """
+    from lmdeploy.predict import PredictOptions, describe, predict_source, raise_if_incomplete
+
+    given["detector"] = {"whole": "whole_image"}.get(given["detector"], given["detector"])
+    summary = predict_source(PredictOptions(**given), lambda sentence: click.echo(sentence, err=True))
+    click.echo(describe(summary), err=True)
+    raise_if_incomplete(summary)

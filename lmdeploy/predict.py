@@ -1,0 +1,131 @@
+"""`lmdeploy predict` as one call: a source in, files out, a summary back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lmdeploy.backends.ort import Device
+from lmdeploy.errors import DataError, InputError
+from lmdeploy.landmarker import Landmarker
+from lmdeploy.video.champion import Champion
+from lmdeploy.video.mp4 import Mp4Sink
+from lmdeploy.video.pipeline import Following, Summary, run
+from lmdeploy.video.sink import CsvSink, ImageSink, NdjsonSink, Sink
+from lmdeploy.video.smooth import Smoother
+from lmdeploy.video.source import ImageFiles, Source, open_source
+from lmdeploy.video.track import Tracker
+
+
+class PredictOptions(BaseModel):
+    """What to read, which model looks at it, and where the results go.
+
+    source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
+    site's champion instead of `model`. yunet: YuNet's model file. csv, ndjson, save: outputs; ndjson `-` is standard
+    output, and so is giving none of the three; save is a folder for pictures or an .mp4 file.
+    max_faces: None keeps every face of a still image and one of a stream. detect_every, smooth: streams only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    model: str = "face68"
+    site: Path | None = None
+    detector: Literal["haar", "yunet", "whole_image"] = "haar"
+    yunet: Path | None = None
+    csv: Path | None = None
+    ndjson: str | None = None
+    save: Path | None = None
+    smooth: bool = True
+    threads: int | None = None
+    device: Device = "auto"
+    max_faces: int | None = Field(default=None, ge=1)
+    detect_every: int = Field(default=30, ge=0)
+
+
+def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: tuple[Sink, ...] = ()) -> Summary:
+    """Run a model over a source and write what was asked for.
+
+    Args:
+        options: see PredictOptions.
+        warn: takes a sentence for people while the run goes on.
+        extra: further takers of the results.
+    Errors: InputError for a source or output that cannot be used, BundleError, DeviceError.
+    """
+    with ExitStack() as closing:
+        landmarker = _landmarker(options, warn, closing)
+        source = open_source(options.source)
+        closing.callback(source.close)
+        sinks = [*_sinks(options, source, landmarker().spec.landmarks.points), *extra]
+        return run(source, landmarker, _following(options, source), sinks)
+
+
+def raise_if_incomplete(summary: Summary) -> None:
+    """KeyboardInterrupt after a Ctrl-C, DataError when parts of the source could not be read."""
+    if summary.interrupted:
+        raise KeyboardInterrupt
+    if summary.problems:
+        raise DataError(f"{len(summary.problems)} inputs could not be read; the rest is done", summary.problems)
+
+
+def describe(summary: Summary) -> str:
+    """A line for people with the speed, and one with median / 99th percentile of each stage."""
+    rate = summary.frames / summary.seconds if summary.seconds else 0.0
+    stages = " · ".join(f"{name} {s.median_ms:.2f}/{s.p99_ms:.2f}" for name, s in summary.stages.items())
+    return (
+        f"{summary.frames} frames, {summary.with_face} with a face, {rate:.1f} frames/s\n"
+        f"ms per stage (median/p99): {stages}"
+    )
+
+
+def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: ExitStack) -> Callable[[], Landmarker]:
+    def load(path: str | Path) -> Landmarker:
+        return Landmarker.load(
+            path,
+            threads=options.threads,
+            device=options.device,
+            detector=options.detector,
+            yunet=options.yunet,
+        )
+
+    if options.site is not None:
+        champion = Champion(options.site, load, warn)
+        closing.callback(champion.close)
+        return champion
+    landmarker = closing.enter_context(load(options.model))
+    return lambda: landmarker
+
+
+def _following(options: PredictOptions, source: Source) -> Following:
+    if not source.stream:
+        return Following(max_faces=options.max_faces)
+    smoother = Smoother() if options.smooth else None
+    if options.detector == "whole_image":  # the object fills the frame by definition: there is nothing to follow
+        return Following(smoother=smoother)
+    return Following(Tracker(max_faces=options.max_faces or 1, detect_every=options.detect_every), smoother)
+
+
+def _sinks(options: PredictOptions, source: Source, points: int) -> list[Sink]:
+    sinks: list[Sink] = []
+    if options.csv is not None:
+        sinks.append(CsvSink(_not_the_source(options.csv, options), points))
+    if options.save is not None and options.save.suffix.lower() == ".mp4":
+        sinks.append(Mp4Sink(_not_the_source(options.save, options), source.rate))
+    elif options.save is not None:
+        if isinstance(source, ImageFiles) and options.save.resolve() in {p.parent.resolve() for p in source.paths}:
+            raise InputError(f"--save {options.save} would overwrite the source's own images: choose another folder")
+        sinks.append(ImageSink(options.save))
+    if options.ndjson is not None or not sinks:
+        path = options.ndjson or "-"
+        sinks.append(NdjsonSink(None if path == "-" else _not_the_source(Path(path), options)))
+    return sinks
+
+
+def _not_the_source(path: Path, options: PredictOptions) -> Path:
+    if path.exists() and path.resolve() == Path(options.source).resolve():
+        raise InputError(f"{path} is the source: choose another name for the output")
+    return path

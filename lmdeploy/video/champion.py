@@ -1,0 +1,88 @@
+"""The model that a site serves, followed through promotions and rollbacks without a pause."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from lmdeploy.errors import BundleError, LmdeployError
+from lmdeploy.landmarker import Landmarker
+
+LOOK_EVERY_S = 1.0
+
+
+class Champion:
+    """Call it for every frame: the answer is the newest champion that is loaded, warm and verified.
+
+    The alias file is looked at once a second at most; a new champion is opened in a thread while the old one goes on
+    serving, and takes over between two frames. One that cannot be opened, or that has other landmarks, is told to
+    `warn` once, and the old one stays.
+
+    Args:
+        site: the site's folder.
+        load: opens a Landmarker from a bundle's folder.
+        warn: takes one sentence.
+    """
+
+    def __init__(self, site: Path, load: Callable[[Path], Landmarker], warn: Callable[[str], None]) -> None:
+        """Open the present champion."""
+        from lmdeploy.site.registry import ALIASES, champion_path
+
+        self._alias, self._find = site / ALIASES / "champion.json", partial(champion_path, site)
+        self._load, self._warn = load, warn
+        self._stamp = self._look()
+        self._now = load(self._find())
+        self._next: Landmarker | None = None
+        self._looked = monotonic()
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> Landmarker:
+        """The Landmarker for this frame."""
+        if self._next is not None:
+            self._now.close()
+            self._now, self._next = self._next, None
+        now = monotonic()
+        if now - self._looked >= LOOK_EVERY_S and (self._thread is None or not self._thread.is_alive()):
+            self._looked = now
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._thread = threading.Thread(target=self._replace, name="champion", daemon=True)
+                self._thread.start()
+        return self._now
+
+    def close(self) -> None:
+        """Close the models; a second call does nothing."""
+        if self._thread is not None:
+            self._thread.join()
+        for landmarker in (self._now, self._next):
+            if landmarker is not None:
+                landmarker.close()
+
+    def _look(self) -> tuple[int, int]:
+        """What changes when the alias is switched; a missing file is a stamp of its own."""
+        try:
+            stat = self._alias.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return stat.st_ino, stat.st_mtime_ns
+
+    def _replace(self) -> None:
+        try:
+            path = self._find()
+            if path.name == self._now.model.digest:
+                return
+            new = self._load(path)
+            if new.spec.landmarks != self._now.spec.landmarks:
+                raise BundleError("the new champion has other landmarks: restart 'lmdeploy predict' to serve it")
+            size = new.spec.crop.size
+            new.model.backend.run(np.zeros((1, size, size, 3), np.uint8))  # the first run allocates
+        except (LmdeployError, OSError) as error:
+            self._warn(f"the champion of before goes on serving: {error}")
+            return
+        self._next = new

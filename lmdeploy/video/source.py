@@ -1,0 +1,120 @@
+"""Where frames come from: image files, folders, globs, lists, video files, cameras and network streams."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lmdeploy.errors import InputError
+from lmdeploy.images import IMAGE_SUFFIXES, list_images, read_image
+from lmdeploy.types import U8
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    image: u8[H,W,3] RGB. index: position in the source, 0 first; a camera's index has gaps where frames were skipped.
+    time_ms: position in the stream, None for still images. name: unique within a source, fit for a file name.
+    """
+
+    image: U8
+    index: int
+    time_ms: float | None
+    name: str
+
+
+class Source(Protocol):
+    """An iterable of frames; iterate once."""
+
+    stream: bool
+    """True where frames follow each other in time, so that tracking and smoothing make sense."""
+    problems: list[str]
+    """One line for each file or part that could not be read, complete after the iteration."""
+    rate: float
+    """Nominal frames per second; 0 where there is none."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading; a second call does nothing."""
+        ...
+
+
+@dataclass
+class ImageFiles:
+    """Image files one after the other; a broken one is noted and skipped."""
+
+    paths: Sequence[Path]
+    stream: bool = False
+    rate: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """One frame a readable file."""
+        for index, path in enumerate(self.paths):
+            try:
+                image = read_image(path)
+            except InputError as error:
+                self.problems.append(str(error))
+                continue
+            yield Frame(image, index, None, path.name)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_source(text: str | Path) -> Source:
+    """Open what a user may type as SOURCE.
+
+    A number is a camera; `rtsp://`, `http://` and the like a network stream; a folder its image files; a pattern with
+    `*`, `?` or `[` the files it matches; a `.txt` file a list of image files, one a line, relative to the list; any
+    other file is an image or, by its suffix or failing that by its content, a video.
+    Errors: InputError when there is nothing to read.
+    """
+    name = str(text)
+    if name.isdecimal() or "://" in name:
+        from lmdeploy.video.camera import Camera
+
+        return Camera(int(name) if name.isdecimal() else name)
+    path = Path(name)
+    if path.is_dir():
+        return ImageFiles(_some(list_images(path), f"{path}: no image files in this folder"))
+    if not path.is_file():
+        return ImageFiles(_some(_matches(name), f"{name}: no such file, folder or camera, and no file matches it"))
+    if path.suffix.lower() == ".txt":
+        return ImageFiles(_some(_listed(path), f"{path}: the list names no image"))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFiles([path])
+    from lmdeploy.video.file import open_video
+
+    return open_video(path)
+
+
+def _some(paths: list[Path], otherwise: str) -> list[Path]:
+    if not paths:
+        raise InputError(otherwise)
+    return paths
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Files that match a glob pattern, by name; image files alone where the pattern matches others too."""
+    if not glob.has_magic(pattern):
+        return []
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207  # Path.glob refuses absolute patterns
+    return sorted(path for path in map(Path, found) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable list of image files ({error})") from error
+    return [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -1,0 +1,137 @@
+"""Boxes by tracking: the box of the last landmarks is where the next frame is cropped; the detector is the fallback.
+
+The detector runs on the first frame, when no face is left, and every `detect_every` frames while there is room. A face
+is lost when the mean score of its points falls below `min_score`, or when its landmark box degenerates, leaves the
+frame, or jumps in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lmdeploy.errors import InputError
+from lmdeploy.geometry import landmark_box
+from lmdeploy.landmarker import Landmarker
+from lmdeploy.types import U8, Box, Landmarks
+
+SAME_FACE = 0.3  # IoU of landmark boxes above which two boxes are one face
+MIN_SIDE_PX = 8.0
+MIN_INSIDE = 0.5  # share of the box that must lie in the frame
+MAX_JUMP = 2.0  # the longer side may at most double or halve from one frame to the next
+MEMORY = 30  # frames for which a lost face keeps its id
+
+
+@dataclass(slots=True)
+class _Track:
+    """A face that is followed, or was seen `missed` frames ago; `box` is its last landmark box."""
+
+    id: int
+    box: Box
+    missed: int = 0
+
+
+class Tracker:
+    """Follows faces through a stream; one per stream, used from one thread.
+
+    Args:
+        max_faces: how many faces are followed at once.
+        detect_every: with fewer than `max_faces` followed, the detector also runs every that many frames, to find
+            those that join; 0 = only when no face is followed.
+        min_score: mean score (of `Landmarks.score`) under which a face counts as lost.
+    """
+
+    def __init__(self, *, max_faces: int = 1, detect_every: int = 30, min_score: float = 0.2) -> None:
+        """Start without faces."""
+        if max_faces < 1 or detect_every < 0:
+            raise InputError(f"max_faces must be >= 1 and detect_every >= 0, got {max_faces} and {detect_every}")
+        self._max_faces, self._detect_every, self._min_score = max_faces, detect_every, min_score
+        self._tracks: list[_Track] = []
+        self._next_id = 0
+        self._since_detection = 0
+
+    def update(self, landmarker: Landmarker, image: U8) -> list[Landmarks]:
+        """Faces of the next frame u8[H,W,3] RGB, each with its stable `track` id, oldest first."""
+        known = [track for track in self._tracks if track.missed == 0]
+        found = self._follow(landmarker, image, known)
+        self._since_detection += 1
+        due = len(found) < self._max_faces and 0 < self._detect_every <= self._since_detection
+        if due or not found:
+            self._since_detection = 0
+            found += self._search(landmarker, image, found)
+        kept = _without_doubles(sorted(found, key=lambda face: face.track))[: self._max_faces]
+        self._remember(kept)
+        return kept
+
+    def _follow(self, landmarker: Landmarker, image: U8, tracks: Sequence[_Track]) -> list[Landmarks]:
+        """The faces of the last frame, where they still are."""
+        faces = landmarker.predict(image, [track.box for track in tracks])
+        pairs = zip(tracks, faces, strict=True)
+        return [replace(face, track=track.id) for track, face in pairs if self._good(face, track.box, image)]
+
+    def _search(self, landmarker: Landmarker, image: U8, found: Sequence[Landmarks]) -> list[Landmarks]:
+        """Faces that the detector sees and that are not followed yet."""
+        followed = [landmark_box(face.points) for face in found]
+        boxes = [box for box in landmarker.detect(image) if all(iou(box, other) < SAME_FACE for other in followed)]
+        first = landmarker.predict(image, boxes[: self._max_faces - len(found)])
+        rough = [landmark_box(face.points) for face in first if self._good(face, face.box, image)]
+        # A second look from the landmarks' own box: the first frame is then cropped as all the others will be.
+        second = [face for face in landmarker.predict(image, rough) if self._good(face, face.box, image)]
+        taken = {face.track for face in found}
+        return [replace(face, track=self._identify(face.box, taken)) for face in second]
+
+    def _good(self, face: Landmarks, before: Box, image: U8) -> bool:
+        """The face is still one: score, size, place."""
+        if not (np.isfinite(face.points).all() and float(face.score.mean()) >= self._min_score):
+            return False
+        box = landmark_box(face.points)
+        side, last = max(box.width, box.height), max(before.width, before.height)
+        degenerate = min(box.width, box.height) < MIN_SIDE_PX or not 1 / MAX_JUMP < side / last < MAX_JUMP
+        return not degenerate and _inside(box, image) >= MIN_INSIDE
+
+    def _identify(self, box: Box, taken: set[int]) -> int:
+        """Id of the face last seen at this place, else a new one."""
+        free = [track for track in self._tracks if track.id not in taken]
+        best = max(free, key=lambda track: iou(track.box, box), default=None)
+        if best is not None and iou(best.box, box) >= SAME_FACE:
+            taken.add(best.id)
+            return best.id
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _remember(self, faces: Sequence[Landmarks]) -> None:
+        seen = {face.track for face in faces}
+        lost = [track for track in self._tracks if track.id not in seen and track.missed < MEMORY]
+        for track in lost:
+            track.missed += 1
+        self._tracks = [*(_Track(face.track, landmark_box(face.points)) for face in faces), *lost]
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    return float(common / (a.width * a.height + b.width * b.height - common))
+
+
+def _without_doubles(faces: Sequence[Landmarks]) -> list[Landmarks]:
+    """Two tracks that have met on one face become the older one."""
+    kept: list[Landmarks] = []
+    for face in faces:
+        box = landmark_box(face.points)
+        if all(iou(box, landmark_box(other.points)) < 2 * SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _inside(box: Box, image: U8) -> float:
+    """Share of the box's area that lies in the image."""
+    height, width = image.shape[:2]
+    inner_w = min(box.x1, width - 0.5) - max(box.x0, -0.5)
+    inner_h = min(box.y1, height - 0.5) - max(box.y0, -0.5)
+    return float(max(inner_w, 0.0) * max(inner_h, 0.0) / (box.width * box.height))
