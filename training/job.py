@@ -83,7 +83,10 @@ def prepare(request: Request) -> Prepared:
     unlabelled = None
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
-    return Prepared(trainer, labelled, unlabelled, (*pools.notes, *boxes.notes))
+    notes = [*pools.notes, *boxes.notes]
+    if init is None and not recipe.network.pretrained:
+        notes.append(f"{recipe.network.backbone} starts from random weights (network.pretrained = false)")
+    return Prepared(trainer, labelled, unlabelled, tuple(notes))
 
 
 def run(request: Request, tell: Callable[[str], None]) -> Path:

@@ -14,7 +14,6 @@ light backbone keep fine detail. The backbone's widths can be changed through `b
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import timm
@@ -23,8 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
-
-log = logging.getLogger(__name__)
 
 
 class Config(BaseModel):
@@ -85,8 +82,6 @@ def _backbone(cfg: Config) -> tuple[nn.Module, list[int], list[int]]:
     if not timm.is_model(cfg.backbone):
         near = ", ".join(timm.list_models(f"*{cfg.backbone[:6]}*")[:5]) or "see timm.list_models()"
         raise InputError(f"backbone {cfg.backbone!r} is not in timm; did you mean one of: {near}?")
-    if not cfg.pretrained:
-        log.warning("backbone %s starts from random weights (pretrained = false)", cfg.backbone)
     try:
         net = timm.create_model(cfg.backbone, features_only=True, pretrained=cfg.pretrained, **cfg.backbone_options)
     except (RuntimeError, AttributeError, TypeError) as error:
