@@ -14,6 +14,7 @@ from lmdeploy.errors import InputError
 from lmdeploy.types import U8, Box
 
 LONGER_SIDE = 480  # px
+SHORTEST_SIDE = 64  # px; OpenCV 4.14 reads memory that it never wrote where a side is 32 px or less
 SCORE_THRESHOLD = 0.6
 NMS_THRESHOLD = 0.3
 
@@ -42,8 +43,10 @@ class YuNet:
         full = (image.shape[0], image.shape[1])
         small = bounded_size(full, LONGER_SIDE)
         pixels = image if small == full else cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA)
-        self._net.setInputSize(small[::-1])
-        _, rows = self._net.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        low, right = (max(0, SHORTEST_SIDE - side) for side in small)
+        padded = cv2.copyMakeBorder(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), 0, low, 0, right, cv2.BORDER_CONSTANT)
+        self._net.setInputSize((small[1] + right, small[0] + low))
+        _, rows = self._net.detect(padded)
         found = np.empty((0, 15)) if rows is None else np.asarray(rows, np.float64)
         found = found[np.argsort(-found[:, 14], kind="stable")]
         return [pixel_block_to_box(row[:4], small, full, float(row[14])) for row in found]

@@ -60,6 +60,16 @@ def test_nothing_is_found_where_nothing_is(detector):
     assert detector.detect(np.zeros((1, 1, 3), np.uint8)) == []
 
 
+@pytest.mark.data
+def test_a_narrow_picture_does_not_make_yunet_read_memory_that_it_never_wrote(shared_data):
+    """OpenCV 4.14 answers one in sixty such pictures with an infinite box of score 1 where a side is at most 32 px."""
+    detector = open_detector("yunet", shared_data / YUNET)
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        height, width = rng.permutation([int(rng.integers(1, 33)), int(rng.integers(1, 300))])
+        assert detector.detect(np.zeros((height, width, 3), np.uint8)) == []
+
+
 def test_two_faces_come_best_first(detector, portrait):
     pair = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     boxes = detector.detect(pair)
