@@ -37,9 +37,9 @@ class OneEuroConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_cutoff: float = Field(default=1.5, gt=0)
-    beta: float = Field(default=12.0, ge=0)
-    d_cutoff: float = Field(default=1.0, gt=0)
+    min_cutoff: float = Field(default=1.0, gt=0)
+    beta: float = Field(default=25.0, ge=0)
+    d_cutoff: float = Field(default=2.5, gt=0)
 
 
 class OneEuro:

@@ -21,12 +21,13 @@ SAME_FACE = 0.3  # IoU of landmark boxes above which two boxes are one face
 MIN_SIDE_PX = 8.0
 MIN_INSIDE = 0.5  # share of the box that must lie in the frame
 MAX_JUMP = 2.0  # the longer side may at most double or halve from one frame to the next
+SLACK = 0.02  # of the longer side: points jitter less in a crop that does not follow their own noise
 MEMORY = 30  # frames for which a lost face keeps its id
 
 
 @dataclass(slots=True)
 class _Track:
-    """A face that is followed, or was seen `missed` frames ago; `box` is its last landmark box."""
+    """A face that is followed, or was seen `missed` frames ago; `box` is where it is cropped next."""
 
     id: int
     box: Box
@@ -106,7 +107,17 @@ class Tracker:
         lost = [track for track in self._tracks if track.id not in seen and track.missed < MEMORY]
         for track in lost:
             track.missed += 1
-        self._tracks = [*(_Track(face.track, landmark_box(face.points)) for face in faces), *lost]
+        self._tracks = [*(_Track(face.track, _next_box(face)) for face in faces), *lost]
+
+
+def _next_box(face: Landmarks) -> Box:
+    """Where the next frame is cropped: the landmark box, which drags the present crop's box along on a slack rope."""
+    now, new = face.box, landmark_box(face.points)
+    steps = (new.x0 - now.x0, new.y0 - now.y0, new.x1 - now.x1, new.y1 - now.y1)
+    rope, drift = SLACK * max(new.width, new.height), max(map(abs, steps))
+    pull = 1.0 - rope / drift if drift > rope else 0.0
+    x0, y0, x1, y1 = (pull * step for step in steps)
+    return Box(now.x0 + x0, now.y0 + y0, now.x1 + x1, now.y1 + y1)
 
 
 def iou(a: Box, b: Box) -> float:

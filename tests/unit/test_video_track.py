@@ -68,12 +68,25 @@ def test_one_detection_follows_a_moving_face(landmarker: Landmarker, detector: O
     assert detector.calls == 1
 
 
-def test_the_crop_of_a_frame_is_the_landmark_box_of_the_one_before(landmarker: Landmarker, detector: Oracle) -> None:
+def test_the_crop_follows_the_landmark_box_of_the_frame_before(landmarker: Landmarker, detector: Oracle) -> None:
+    tracker = Tracker()
+    image, detector.boxes = scene((100, 60))
+    tracker.update(landmarker, image)
+    for shift in range(6, 60, 6):
+        (found,) = tracker.update(landmarker, scene((100 + shift, 60))[0])
+        before = landmark_box(SHAPE + np.array([94 + shift, 60]))
+        assert 0 < before.x0 - found.box.x0 < 0.03 * 45 + PX  # on its rope of 3 %
+        assert before.width == pytest.approx(found.box.width, abs=2 * PX)
+
+
+def test_the_crop_stays_put_while_the_face_hardly_moves(landmarker: Landmarker, detector: Oracle) -> None:
     tracker = Tracker()
     image, detector.boxes = scene((100, 60))
     (first,) = tracker.update(landmarker, image)
-    (second,) = tracker.update(landmarker, scene((104, 60))[0])
-    assert second.box == landmark_box(first.points)
+    for shift in (0.4, -0.3, 0.6):  # px; 2 % of the box are 0.9
+        (found,) = tracker.update(landmarker, scene((100 + shift, 60))[0])
+        assert found.box == first.box
+        np.testing.assert_allclose(found.points, SHAPE + np.array([100 + shift, 60]), atol=PX)
 
 
 def test_lost_face_asks_the_detector_until_it_is_back_with_its_id(landmarker: Landmarker, detector: Oracle) -> None:
