@@ -14,6 +14,7 @@ from lmdeploy.model import open_model
 from lmdeploy.plots import write_plots
 
 FILE = click.Path(path_type=Path)
+DEVICE = click.Choice(["auto", "cpu", "cuda"])
 BOXES = click.Choice(["gt", "file", "haar", "yunet", "whole_image"])
 
 
@@ -31,7 +32,7 @@ BOXES = click.Choice(["gt", "file", "haar", "yunet", "whole_image"])
 @click.option("--json", "json_to", metavar="FILE|-", help="Write the figures as JSON; - is standard output.")
 @click.option("--plots", type=FILE, help="Folder for the cumulative error curve and a sheet of the worst cases.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the network.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=DEVICE, default="auto", show_default=True, help="What runs the network.")
 def evaluate(model: str, data: Path, json_to: str | None, plots: Path | None, **how: Any) -> None:
     """Measure MODEL on labelled images: NME, failure rate, AUC and the error of every landmark.
 

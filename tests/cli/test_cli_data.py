@@ -1,0 +1,57 @@
+"""`lmdeploy data split` as a user calls it."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from lmdeploy.cli import cli
+from lmdeploy.dataset import read_labelled, read_list, select
+from lmdeploy.errors import DataError, InputError
+from lmdeploy.schema import load_schema
+from tests.data_folder import random_points, write_labelled
+
+
+@pytest.fixture
+def folder(tmp_path):
+    points = random_points(12)
+    return write_labelled(tmp_path / "set", points, {name: f"p{n % 4}" for n, name in enumerate(points)})
+
+
+def split(*words):
+    return CliRunner().invoke(cli, ["data", "split", *map(str, words)])
+
+
+def test_the_list_is_nested_and_readable(folder, tmp_path):
+    lists = []
+    for count in (3, 7):
+        done = split(folder, "--labelled", count, "--seed", 5, "-o", tmp_path / "lists" / f"{count}.txt")
+        assert done.exit_code == 0, done.exception
+        assert done.stdout == ""
+        assert f"{count} images" in done.stderr
+        lists.append(read_list(tmp_path / "lists" / f"{count}.txt"))
+    assert lists[1][:3] == lists[0]
+    chosen = select(read_labelled(folder, load_schema("ibug68")), lists[0])
+    assert len({sample.identity for sample in chosen}) == 3
+
+
+def test_the_seed_decides(folder, tmp_path):
+    for seed in (0, 0, 1):
+        split(folder, "--labelled", 6, "--seed", seed, "-o", tmp_path / f"{seed}.txt")
+    assert (tmp_path / "0.txt").read_text() != (tmp_path / "1.txt").read_text()
+
+
+def test_nothing_is_written_when_the_data_are_broken(folder, tmp_path):
+    (folder / "images" / "im002.jpg").unlink()
+    done = split(folder, "--labelled", 3, "-o", tmp_path / "l.txt")
+    assert isinstance(done.exception, DataError)
+    assert "im002.jpg" in str(done.exception)
+    assert not (tmp_path / "l.txt").exists()
+
+
+def test_too_many_and_a_wrong_schema(folder, tmp_path):
+    assert isinstance(split(folder, "--labelled", 13, "-o", tmp_path / "l.txt").exception, InputError)
+    assert isinstance(
+        split(folder, "--labelled", 3, "--schema", "cofw29", "-o", tmp_path / "l.txt").exception, InputError
+    )
+    assert split(folder, "--labelled", 0, "-o", tmp_path / "l.txt").exit_code == 2
