@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from lmdeploy.evaluate import Evaluation
@@ -13,6 +14,11 @@ from lmdeploy.evaluate import Evaluation
 def print_evaluation(result: Evaluation, names: Sequence[str]) -> None:
     """Print the table on standard error; standard output is left to the JSON."""
     Console(stderr=True).print(evaluation_table(result, names))
+
+
+def working() -> Status:
+    """A spinner on standard error for as long as the `with` block lasts; nothing where that is no terminal."""
+    return Console(stderr=True).status("reading, finding faces, predicting ...")
 
 
 def evaluation_table(result: Evaluation, names: Sequence[str]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,6 @@ from lmdeploy.model import Model
 from lmdeploy.types import F32, F64, U8
 
 BATCH = 32
-
-Batches = Sequence[Sequence[Sample]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +52,12 @@ class Outcome:
         return crop_image(read_image(self.samples[index].path), self.matrices[index], self.model.spec.crop.size)
 
 
-def predict_samples(
-    model: Model, boxed: Boxed, watch: Callable[[Batches], Iterable[Sequence[Sample]]] = iter
-) -> Outcome:
+def predict_samples(model: Model, boxed: Boxed) -> Outcome:
     """Run the model on every boxed sample.
 
     Args:
         model: an open model; its own crop rule cuts the crops.
         boxed: samples with landmark boxes, labelled or not.
-        watch: wraps the sequence of batches, e.g. in a progress bar.
     Errors: DataError with all images that cannot be read, InputError when no sample has a box.
     """
     if not boxed.samples:
@@ -70,7 +65,7 @@ def predict_samples(
     matrices = tuple(crop_matrix(box, model.spec.crop) for box in boxed.boxes)
     points: list[F32] = []
     problems: list[str] = []
-    for batch in watch([boxed.samples[at : at + BATCH] for at in range(0, len(boxed.samples), BATCH)]):
+    for batch in (boxed.samples[at : at + BATCH] for at in range(0, len(boxed.samples), BATCH)):
         own = matrices[len(points) : len(points) + len(batch)]
         crops = _crops(batch, own, model.spec.crop.size, problems)
         points += [transform(invert(m), p) for m, p in zip(own, model.backend.run(crops).points, strict=True)]

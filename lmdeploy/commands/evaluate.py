@@ -9,7 +9,7 @@ import click
 
 from lmdeploy.atomic import write_file
 from lmdeploy.evaluate import evaluate_folder
-from lmdeploy.evaluation_table import print_evaluation
+from lmdeploy.evaluation_table import print_evaluation, working
 from lmdeploy.model import open_model
 from lmdeploy.plots import write_plots
 
@@ -39,7 +39,8 @@ def evaluate(model: str, data: Path, json_to: str | None, plots: Path | None, **
     MODEL is a checkpoint, a bundle folder or the name of a built-in bundle (face68).
     """
     opened = open_model(model, threads=how.pop("threads"), device=how.pop("device"))
-    outcome, result = evaluate_folder(opened, data, **how)
+    with working():
+        outcome, result = evaluate_folder(opened, data, **how)
     print_evaluation(result, opened.spec.landmarks.names)
     if plots:
         write_plots(outcome, result, plots)

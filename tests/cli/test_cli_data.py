@@ -1,10 +1,11 @@
-"""`lmdeploy data split` as a user calls it."""
+"""`lmdeploy data split` and `lmdeploy data check` as a user calls them."""
 
 from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
 
+from lmdeploy.check import check_folder
 from lmdeploy.cli import cli
 from lmdeploy.dataset import read_labelled, read_list, select
 from lmdeploy.errors import DataError, InputError
@@ -55,3 +56,41 @@ def test_too_many_and_a_wrong_schema(folder, tmp_path):
         split(folder, "--labelled", 3, "--schema", "cofw29", "-o", tmp_path / "l.txt").exception, InputError
     )
     assert split(folder, "--labelled", 0, "-o", tmp_path / "l.txt").exit_code == 2
+
+
+def check(*words):
+    return CliRunner().invoke(cli, ["data", "check", *map(str, words)])
+
+
+def test_a_good_folder_is_counted(folder):
+    done = check(folder)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "12 images can be read, 12 of them labelled" in done.stderr
+    assert "12 images can be read, 0 of them labelled" in check(folder / "images").stderr
+
+
+def test_broken_rows_and_broken_images_stand_in_one_list(folder):
+    rows = (folder / "landmarks.csv").read_text().splitlines()
+    rows[1] = rows[1].replace(",", ",x", 1)
+    (folder / "landmarks.csv").write_text("\n".join(rows))
+    image = folder / "images" / "im004.jpg"
+    image.write_bytes(image.read_bytes()[:-40])
+    (folder / "images" / "im007.jpg").write_bytes(b"")
+    (folder / "images" / "im009.jpg").unlink()
+    error = check(folder).exception
+    assert isinstance(error, DataError)
+    assert len(error.problems) == 4
+    for said in (
+        "im000.jpg): x0 is",
+        "im009.jpg: no such file",
+        "im004.jpg: the image is truncated",
+        "im007.jpg: the file is",
+    ):
+        assert said in str(error)
+
+
+def test_a_good_folder_beside_a_broken_one_keeps_its_good_samples(folder):
+    (folder / "images" / "im007.jpg").write_bytes(b"no picture")
+    loaded = check_folder(folder, load_schema("ibug68"))
+    assert [sample.name for sample in loaded.samples] == [f"im{n:03d}.jpg" for n in range(12) if n != 7]
+    assert len(loaded.problems) == 1

@@ -66,17 +66,10 @@ def test_the_network_sees_the_crops_of_the_model_s_own_rule(boxed):
         np.testing.assert_allclose(transform(matrix, outcome.points_image[index]), CENTRE, atol=1e-3)
 
 
-def test_batches_are_bounded_and_watched(boxed):
+def test_batches_are_bounded(boxed):
     model = fake_model(constant(CENTRE))
-    watched = []
-
-    def watch(batches):
-        watched.append(len(batches))
-        return batches
-
-    outcome = predict_samples(model, boxed, watch)
+    outcome = predict_samples(model, boxed)
     assert model.backend.batches == [32, 32, 6]
-    assert watched == [3]
     assert outcome.points_image.shape == (70, 68, 2)
 
 
