@@ -39,10 +39,20 @@ def to_onnx(network: Heatmap, spec: ModelSpec) -> bytes:
         )  # fmt: skip
     assert program is not None
     model: onnx.ModelProto = program.model_proto
+    _strip(model)
     about = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
     onnx.helper.set_model_props(model, {METADATA_KEY: about})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: they hold source paths of this machine and 200 kB of text."""
+    model.graph.doc_string = ""
+    del model.graph.metadata_props[:]
+    for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        item.doc_string = ""
+        del item.metadata_props[:]
 
 
 @contextlib.contextmanager

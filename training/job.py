@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec, TrainingData, find_bundle
 from lmdeploy.dataset import read_labelled
+from lmdeploy.errors import InputError
 from lmdeploy.evaluate import evaluate
 from lmdeploy.geometry import BoxMap
 from lmdeploy.model import Model
@@ -69,7 +70,7 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Read every image once, find the boxes, build the cache and the trainer."""
     schema = load_schema(request.schema)
-    recipe, init = _with_init(request.recipe, request.init)
+    recipe, init = _with_init(request.recipe, request.init, schema)
     pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
     needed = request.recipe.method != "supervised"
     boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=needed)
@@ -99,12 +100,17 @@ def run(request: Request, tell: Callable[[str], None]) -> Path:
     return ready.trainer.finish(network)
 
 
-def _with_init(recipe: Recipe, init: Path | None) -> tuple[Recipe, Path | None]:
+def _with_init(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> tuple[Recipe, Path | None]:
     """With --init, network, crop and codec are the given model's: weights fit no other."""
     if init is None:
         return recipe, None
     file = checkpoint.find(init if init.exists() else find_bundle(init))
     about = checkpoint.read(file).about
+    if about.spec.landmarks.points != schema.points:
+        raise InputError(
+            f"--init {init} finds {about.spec.landmarks.points} points ({about.spec.landmarks.name}), the data has "
+            f"{schema.points} ({schema.name}): choose the matching --schema or another model"
+        )
     taken = {"network": about.network, "crop": about.spec.crop, "codec": about.spec.codec}
     return recipe.model_copy(update=taken), file
 

@@ -37,15 +37,31 @@ def find_boxes(pools: Pools, source: str, yunet: Path | None, unlabelled: bool) 
     """
     labelled = _carry(boxes_for(pools.labelled, "gt"))
     detectors = _detectors(source, yunet)
-    maps = {name: fit_detector(labelled[:FIT_ON], detector) for name, detector in detectors.items()}
+    maps, notes = _fit_maps(labelled[:FIT_ON], detectors, source)
     if not unlabelled:
-        return Boxes(labelled, [], maps, ())
-    return Boxes(labelled, *_of_unlabelled(pools, source, detectors.get(source), maps))
+        return Boxes(labelled, [], maps, notes)
+    found, more = _of_unlabelled(pools, source, detectors.get(source), maps)
+    return Boxes(labelled, found, maps, (*notes, *more))
+
+
+def _fit_maps(
+    samples: list[Sample], detectors: dict[str, Detector], source: str
+) -> tuple[dict[str, BoxMap], tuple[str, ...]]:
+    """Box maps of all detectors; one that finds no face matters only where its boxes are asked for."""
+    maps, notes = {}, []
+    for name, detector in detectors.items():
+        try:
+            maps[name] = fit_detector(samples, detector)
+        except InputError as error:
+            if name == source:
+                raise
+            notes.append(f"the model gets no box map for {name}: {error}")
+    return maps, tuple(notes)
 
 
 def _of_unlabelled(
     pools: Pools, source: str, detector: Detector | None, maps: dict[str, BoxMap]
-) -> tuple[list[Sample], dict[str, BoxMap], tuple[str, ...]]:
+) -> tuple[list[Sample], tuple[str, ...]]:
     notes, found = [], []
     hidden = without_labels(pools.hidden)
     if source == "gt" and pools.hidden:
@@ -58,7 +74,7 @@ def _of_unlabelled(
         boxed = boxes_for(others, "file" if source == "gt" else source, detector, maps)
         found.extend(_carry(boxed))
         notes.append(f"boxes: {boxed.source}; no face in {len(boxed.dropped)} of {len(others)} images, dropped")
-    return found, maps, tuple(notes)
+    return found, tuple(notes)
 
 
 def _carry(boxed: Boxed) -> list[Sample]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from pathlib import Path
 
-SAVE_EVERY_S = 20.0  # a killed run loses at most about that much work
+SAVE_EVERY_S = float(os.environ.get("LMDEPLOY_SAVE_EVERY_S", "20"))  # a killed run loses about that much work
 HEADER = ("stage", "epoch", "name", "value")
 
 

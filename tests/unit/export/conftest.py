@@ -1,0 +1,5 @@
+"""The drawn faces of the training tests."""
+
+from tests.unit.training.conftest import toy
+
+__all__ = ["toy"]

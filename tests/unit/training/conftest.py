@@ -1,0 +1,58 @@
+"""Drawn faces and a tiny recipe, so that real training takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.toy_faces import write_folder
+from training import job, recipe
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders labelled (12 images), unlabelled (10, whole-image boxes), test (8)."""
+    root = tmp_path_factory.mktemp("toy")
+    write_folder(root / "labelled", 12, seed=1)
+    write_folder(root / "test", 8, seed=3)
+    folder = write_folder(root / "unlabelled", 10, seed=2, labelled=False)
+    rows = [f"{path.name},30,30,130,130" for path in sorted((folder / "images").iterdir())]
+    (folder / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1", *rows]) + "\n")
+    return root
+
+
+TINY_OPTIONS: dict[str, dict[str, Any]] = {
+    "supervised": {"epochs": 2, "decay_at": [], "oversample": 0},
+    "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
+    "stld": {
+        "epochs": 2, "decay_at": [], "pretrain_epochs": 2, "pretrain_decay_at": [], "oversample": 0, "rounds": 3,
+        "sigma": [2.2, 1.5], "speed_up": 2,
+    },
+}  # fmt: skip
+
+
+def tiny_recipe(method: str, **options: Any) -> recipe.Recipe:
+    """A recipe of 32 px crops and a very small network."""
+    base = recipe.load("face68")
+    small = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
+    return recipe.checked(
+        base.model_copy(
+            update={
+                "method": method,
+                "crop": base.crop.model_copy(update={"size": 32}),
+                "network": base.network.model_copy(update={"backbone_options": small, "channels": 8}),
+                "schedule": base.schedule.model_copy(update={"batch": 4}),
+                "options": {**TINY_OPTIONS[method], **options},
+            }
+        ),
+        "test",
+    )
+
+
+def tiny_request(toy: Path, out: Path, method: str, **fields: Any) -> job.Request:
+    """A run on the drawn faces; the processor's plain fp32 keeps it comparable."""
+    about: dict[str, Any] = {"recipe": tiny_recipe(method), "boxes": "file", "device": "cpu", "precision": "32"}
+    about["unlabelled"] = () if method == "supervised" else (toy / "unlabelled",)
+    return job.Request(data=toy / "labelled", out=out, **(about | fields))
