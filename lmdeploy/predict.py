@@ -18,7 +18,7 @@ from lmdeploy.video.pipeline import Following, Summary, run
 from lmdeploy.video.sink import CsvSink, ImageSink, NdjsonSink, Sink
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.source import ImageFiles, Source, open_source
-from lmdeploy.video.track import Tracker
+from lmdeploy.video.track import MIN_SCORE, Tracker
 
 
 class PredictOptions(BaseModel):
@@ -27,7 +27,7 @@ class PredictOptions(BaseModel):
     source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
     site's champion instead of `model`. yunet: YuNet's model file. csv, ndjson, save: outputs; ndjson `-` is standard
     output, and so is giving none of the three; save is a folder for pictures or an .mp4 file.
-    max_faces: None keeps every face of a still image and one of a stream. detect_every, smooth: streams only.
+    max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +45,7 @@ class PredictOptions(BaseModel):
     device: Device = "auto"
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
+    min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
 
 
 def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: tuple[Sink, ...] = ()) -> Summary:
@@ -106,7 +107,8 @@ def _following(options: PredictOptions, source: Source) -> Following:
     smoother = Smoother() if options.smooth else None
     if options.detector == "whole_image":  # the object fills the frame by definition: there is nothing to follow
         return Following(smoother=smoother)
-    return Following(Tracker(max_faces=options.max_faces or 1, detect_every=options.detect_every), smoother)
+    tracker = Tracker(max_faces=options.max_faces or 1, detect_every=options.detect_every, min_score=options.min_score)
+    return Following(tracker, smoother)
 
 
 def _sinks(options: PredictOptions, source: Source, points: int) -> list[Sink]:

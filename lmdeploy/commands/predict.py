@@ -22,6 +22,7 @@ import click
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
 @click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Below it: face lost.")
 def predict(**given: Any) -> None:
     """Find landmarks in SOURCE.
 

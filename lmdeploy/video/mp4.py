@@ -22,7 +22,7 @@ from lmdeploy.video.source import Frame
 CLOCK = 90_000  # ticks per second of the output: fine enough for any frame rate
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 # No look-ahead and no B-frames: nothing is held back in memory, and a kill loses one second at most.
-ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "21"}
+ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "21", "sc_threshold": "0"}
 CODECS = ("libx264", "h264", "mpeg4")
 DEFAULT_RATE = 30.0
 

@@ -63,9 +63,13 @@ class LineFile:
 
     def close(self) -> None:
         """Flush to the disk and close; a second call does nothing."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+        if self._file.closed:
+            return
+        with self._file:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise _unwritable(self._path, error) from error
 
 
 class StandardOutput:
