@@ -19,7 +19,7 @@ LONGER_SIDE = 400  # px
 SMALLEST_FACE = 0.12  # of the reduced image's shorter side
 SMALLEST_WINDOW = 20  # px, what the cascade was trained on
 SCALE_STEP = 1.1
-NEIGHBOURS = 4  # overlapping hits that make a face
+NEIGHBOURS = 3  # overlapping hits that make a face; 4 misses 12 of the 165 faces of 300-W's Helen half, 3 misses 8
 
 
 class Haar:
