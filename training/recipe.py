@@ -54,17 +54,14 @@ def built_in() -> list[str]:
 
 
 def load(ref: str) -> Recipe:
-    """A recipe by method name (its defaults), by the name of a built-in one, or from a TOML file."""
+    """A recipe by name (every method has one of its own name) or from a TOML file."""
     if ref in built_in():
         return parse((resources.files("training") / "recipes" / f"{ref}.toml").read_text(encoding="utf-8"), ref)
-    if ref in METHODS:
-        return Recipe(method=ref)
     path = Path(ref)
     if path.suffix != ".toml" or not path.is_file():
-        known = sorted({*METHODS, *built_in()})
-        near = difflib.get_close_matches(ref, known, 1)
+        near = difflib.get_close_matches(ref, built_in(), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{ref!r} is neither a recipe file nor one of: {', '.join(known)}{hint}")
+        raise InputError(f"{ref!r} is neither a recipe file nor one of: {', '.join(built_in())}{hint}")
     return parse(path.read_text(encoding="utf-8"), str(path))
 
 

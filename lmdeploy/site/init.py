@@ -75,7 +75,7 @@ def init_site(
         anchor: labelled folder; it is copied and locked.
         quota_mb: limit of all collected frames.
         seed: of the split, the choice of frames and the training.
-        recipe: TOML for `lmdeploy train`, copied; without one the method `stld` runs as it is.
+        recipe: TOML for `lmdeploy train`, copied; without one the package's recipe `refresh` runs.
     Errors: InputError when the folder is in use, BundleError or DataError for broken parts.
     """
     if site.exists() and (not site.is_dir() or any(site.iterdir())):

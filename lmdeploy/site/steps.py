@@ -25,7 +25,7 @@ from lmdeploy.types import F64
 Errors = Callable[[Path, list[Sample], int | None], F64]
 Tell = Callable[[bytes], None]
 RUN, CHECKPOINT, BUNDLE, GATE, LOG = "run", "model.safetensors", "bundle", "gate.json", "commands.log"
-METHOD = "stld"
+METHOD = "refresh"  # the recipe that ships with the package
 
 
 def prepare(

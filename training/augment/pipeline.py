@@ -44,15 +44,9 @@ class Config(BaseModel):
 
 
 STLD = Config(
-    p_translate=0.5,
-    translate=30 / 256,
-    p_scale=0.0,
-    p_rotate=0.5,
-    brightness=0.0,
-    contrast=0.0,
-    saturation=0.0,
-    noise=0.0,
-)
+    p_translate=0.5, translate=30 / 256, p_scale=0.0, scale=0.0, p_rotate=0.5, brightness=0.0, contrast=0.0,
+    saturation=0.0, noise=0.0,
+)  # fmt: skip
 
 
 def draw_matrices(

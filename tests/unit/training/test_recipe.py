@@ -8,6 +8,9 @@ import pytest
 
 from lmdeploy.errors import InputError
 from training import recipe
+from training.augment import pipeline
+from training.engine.fit import Schedule
+from training.methods import METHODS, stld
 
 
 @pytest.mark.parametrize("name", recipe.built_in())
@@ -47,5 +50,13 @@ def test_a_misspelt_method_gets_a_suggestion() -> None:
         recipe.load("supervized")
 
 
-def test_a_method_name_alone_means_its_published_defaults() -> None:
+def test_a_method_s_name_means_the_recipe_of_that_name() -> None:
+    assert set(METHODS) <= set(recipe.built_in())
     assert recipe.load("stld").method_config().model_dump()["rounds"] == 4
+
+
+def test_the_published_schedule_is_the_methods_own_default() -> None:
+    published = recipe.load("stld_hm_r18")
+    assert published.method_config() == stld.Config()
+    assert published.schedule == Schedule()
+    assert published.augment == pipeline.STLD
