@@ -7,7 +7,7 @@ moved. So the error says how steady the model is under motion, not how right it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
@@ -88,7 +88,7 @@ def run_demo(out: Path, model: str = "face68", *, threads: int | None = None, se
     frames = round(seconds * RATE)
     still = _still_points(portrait, model, threads)
     out.mkdir(parents=True, exist_ok=True)
-    _write_video(out / "portrait.mp4", portrait, frames)
+    write_portrait_video(out / "portrait.mp4", seconds)
     options = PredictOptions(
         source=str(out / "portrait.mp4"),
         model=model,
@@ -99,7 +99,7 @@ def run_demo(out: Path, model: str = "face68", *, threads: int | None = None, se
     collect = Collect(np.linspace(0, frames - 1, SHEET[0] * SHEET[1]).astype(int).tolist())
     summary = predict_source(options, lambda _: None, (collect,))
     write_image(out / "sheet.png", _sheet(collect.pictures))
-    truth = [transform(motion(i / frames, portrait.shape[:2]), still) for i in range(frames)]
+    truth = [transform(motion(i / RATE, portrait.shape[:2]), still) for i in range(frames)]
     return measure(summary, collect.faces, truth)
 
 
@@ -114,8 +114,21 @@ def portrait_path() -> Path:
     return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
 
 
-def motion(t: float, image_hw: tuple[int, ...]) -> F64:
-    """Affine f64[2,3] from portrait px to frame px at t in [0, 1): sways, a zoom, a slow roll and a fast one."""
+def write_portrait_video(path: Path, seconds: float) -> None:
+    """The moved portrait as a 720p H.264 file of that length; after ten seconds the motion repeats."""
+    portrait, frames = read_image(portrait_path()), round(seconds * RATE)
+    sink = Mp4Sink(path, RATE)
+    try:
+        for index in range(frames):
+            image = moved(portrait, index / RATE)
+            sink.write(Frame(image, index, 1000.0 * index / RATE, ""), (), image)
+    finally:
+        sink.close()
+
+
+def motion(time_s: float, image_hw: tuple[int, ...]) -> F64:
+    """Affine f64[2,3] from portrait px to frame px: sways, a zoom, a slow roll and a fast one, ten seconds long."""
+    t = time_s / SECONDS
     height, width = image_hw[:2]
     zoom = HEIGHT / height * (1.45 + 0.4 * sin(2 * pi * t - 0.5))
     angle = 0.22 * sin(4 * pi * t) + 0.04 * sin(14 * pi * t)
@@ -126,12 +139,12 @@ def motion(t: float, image_hw: tuple[int, ...]) -> F64:
     return compose(np.array([[c, -s, x], [s, c, y]]), to_middle)
 
 
-def moved(portrait: U8, index: int, frames: int) -> U8:
+def moved(portrait: U8, time_s: float) -> U8:
     """Frame u8[720,1280,3] of the video: the portrait under `motion`, on a plain wall, in a changing light."""
     import cv2
 
-    t = index / frames
-    matrix = motion(t, portrait.shape[:2])
+    t = time_s / SECONDS
+    matrix = motion(time_s, portrait.shape[:2])
     frame = cv2.warpAffine(portrait, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderValue=(96, 104, 112))
     gain, bias = 1.0 + 0.25 * sin(6 * pi * t), 12 * sin(10 * pi * t)
     return np.asarray(cv2.convertScaleAbs(np.clip(frame * gain + bias, 0, 255)), np.uint8)
@@ -160,19 +173,6 @@ def _still_points(portrait: U8, model: str, threads: int | None) -> F32:
     if not found:
         raise InputError(f"{model} finds no face in the demo's portrait: it is broken or made for other objects")
     return found[0].points
-
-
-def _write_video(path: Path, portrait: U8, frames: int) -> None:
-    sink = Mp4Sink(path, RATE)
-    try:
-        for index, image in _frames(portrait, frames):
-            sink.write(Frame(image, index, 1000.0 * index / RATE, ""), (), image)
-    finally:
-        sink.close()
-
-
-def _frames(portrait: U8, frames: int) -> Iterator[tuple[int, U8]]:
-    return ((index, moved(portrait, index, frames)) for index in range(frames))
 
 
 def _sheet(pictures: Sequence[U8]) -> U8:

@@ -25,6 +25,7 @@ class OrtBackend:
         threads: threads inside one operator; default the physical cores, at most four. There is one thread
             between operators: landmark networks are chains.
         device: `cpu`, `cuda` (DeviceError when the session does not really run on it) or `auto` (CUDA where it works).
+    `session` (the ONNX Runtime session) and `outputs` (the names it is asked for) are there for benchmarks and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without onnxruntime.
     """
 
@@ -33,26 +34,26 @@ class OrtBackend:
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
-        self._session: Any = _open(source, threads or default_threads(), device, self._origin)
-        self.provider: str = self._session.get_providers()[0]
+        self.session: Any = _open(source, threads or default_threads(), device, self._origin)
+        self.provider: str = self.session.get_providers()[0]
         if device == "cuda" and self.provider != CUDA:
             raise DeviceError(f"cuda was asked for but {self.provider} is in use: {_how_to_get_cuda()}")
         self.threads = threads or default_threads()
-        self.size, self.points, self._outputs = _check_graph(self._session, self._origin)
+        self.size, self.points, self.outputs = _check_graph(self.session, self._origin)
 
     def run(self, crops: U8) -> Prediction:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
-        if self._session is None:
+        if self.session is None:
             raise InputError(f"{self._origin} is closed: open it again before predicting")
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
             raise InputError(
                 f"crops must be uint8 [B,{self.size},{self.size},3], got {crops.dtype} {list(crops.shape)}"
             )
-        return Prediction(*self._session.run(self._outputs, {"images": crops}))
+        return Prediction(*self.session.run(self.outputs, {"images": crops}))
 
     def close(self) -> None:
         """Free the session; a second call does nothing."""
-        self._session = None
+        self.session = None
 
 
 def _open(source: Path | str | bytes, threads: int, device: Device, origin: str) -> Any:
