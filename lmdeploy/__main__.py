@@ -2,4 +2,5 @@
 
 from lmdeploy.cli import main
 
-main()
+if __name__ == "__main__":  # doctest imports this module, too
+    main()

@@ -62,10 +62,11 @@ def run_command(
         except BaseException:
             child.kill()
             raise
-    _check(child.returncode, arguments, log)
+    check_exit(child.returncode, arguments, log)
 
 
-def _check(code: int, arguments: Sequence[str], log: Path) -> None:
+def check_exit(code: int, arguments: Sequence[str], log: Path) -> None:
+    """Turn an exit code other than 0 into the error that run_command promises; the reason is the log's last line."""
     if code == 0:
         return
     end = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")

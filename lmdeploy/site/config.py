@@ -37,8 +37,8 @@ class SiteConfig(BaseModel):
     min_score: least mean score of a frame that is kept. duplicate_bits: frames whose fingerprints differ in at most so
     many of 64 bits count as the same picture; anchor_bits: the same against the anchor, wider because a leak costs
     more than a lost frame. max_frames: of one refresh. recipe: `recipe.toml` beside this file, or "" for the recipe
-    `refresh` of the package. command: how to call lmdeploy for training and export, e.g. the python of an environment with
-    torch, "-m", "lmdeploy"; empty for this one.
+    `refresh` of the package. command: how to call lmdeploy for training and export, e.g. the python of an environment
+    with torch, "-m", "lmdeploy"; empty for this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

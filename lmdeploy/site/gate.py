@@ -191,8 +191,8 @@ def _mean_and_error(draws: F64, sums: F64, sizes: F64) -> tuple[F64, F64]:
     """Mean over the images of each resample f64[R,C] of clusters, and the cluster-robust error of that mean."""
     clusters, total = len(sums), draws @ sizes
     mean = (draws @ sums) / total
-    squares = draws @ sums**2 - 2 * mean * (draws @ (sums * sizes)) + mean**2 * (draws @ sizes**2)
-    return mean, np.sqrt(np.maximum(squares, 0.0) * clusters / (clusters - 1)) / total
+    squares = (draws * (sums - mean[:, None] * sizes) ** 2).sum(axis=1)
+    return mean, np.sqrt(squares * clusters / (clusters - 1)) / total
 
 
 def _verdict(

@@ -79,8 +79,8 @@ def _check_log(site: Path, config: SiteConfig) -> list[str]:
 
 
 def _check_bundles(site: Path, config: SiteConfig) -> list[str]:
-    champion_path(site)
-    told = [] if bundle_folder(site, config.factory).is_dir() else ["the factory bundle is missing"]
+    told = _told(lambda s, _: [str(champion_path(s))][1:], site, config)
+    told += [] if bundle_folder(site, config.factory).is_dir() else ["the factory bundle is missing"]
     for folder in sorted(p for p in (site / BUNDLES).iterdir() if not p.name.startswith(".")):
         try:
             digest = read_bundle(folder).digest
