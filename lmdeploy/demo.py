@@ -147,7 +147,7 @@ def moved(portrait: U8, time_s: float) -> U8:
     matrix = motion(time_s, portrait.shape[:2])
     frame = cv2.warpAffine(portrait, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderValue=(96, 104, 112))
     gain, bias = 1.0 + 0.25 * sin(6 * pi * t), 12 * sin(10 * pi * t)
-    return np.asarray(cv2.convertScaleAbs(np.clip(frame * gain + bias, 0, 255)), np.uint8)
+    return np.asarray(cv2.addWeighted(frame, gain, frame, 0.0, bias), np.uint8)
 
 
 def measure(summary: Summary, faces: Sequence[Sequence[Landmarks]], truth: Sequence[F32]) -> DemoResult:
