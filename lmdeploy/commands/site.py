@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from lmdeploy.errors import InputError
+from lmdeploy.errors import DataError, InputError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 SITE = click.argument("folder", metavar="DIR", type=FOLDER)
@@ -55,7 +55,10 @@ def collect(folder: Path, source: str | None, switch: Literal["on", "off"] | Non
     elif source is None:
         raise InputError("give a SOURCE to collect from, or --on or --off")
     if source is not None:
-        click.echo(collect_source(folder, source, tell=_tell, **options).sentence(), err=True)
+        tally, problems = collect_source(folder, source, **options)
+        click.echo(tally.sentence(), err=True)
+        if problems:
+            raise DataError(f"{source}: {len(problems)} parts cannot be read; the rest is collected", problems)
 
 
 @site.command()
@@ -119,10 +122,6 @@ def verify(folder: Path) -> None:
     from lmdeploy.site.report import verify as check
 
     click.echo(f"all as written: {check(folder)} events", err=True)
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _table(title: str, rows: list[tuple[str, Any]]) -> None:

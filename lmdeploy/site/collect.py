@@ -7,7 +7,7 @@ ends in the same store as one that was never killed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -61,8 +61,7 @@ def collect_source(
     detector: str = "haar",
     yunet: Path | None = None,
     every: int = 1,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Tally:
+) -> tuple[Tally, list[str]]:
     """Collect from whatever `lmdeploy predict` reads, with the site's champion.
 
     Args:
@@ -70,7 +69,7 @@ def collect_source(
         source: file, folder, glob, list, camera or stream.
         detector, yunet: as in Landmarker.load.
         every: take each N-th frame.
-        tell: gets one line for each part of the source that could not be read.
+    Returns: what became of the frames, and one line for each part of the source that could not be read.
     Errors: InputError when collecting is switched off, another collector runs or the disk is full.
     """
     from lmdeploy.landmarker import Landmarker  # loads ONNX Runtime
@@ -83,9 +82,7 @@ def collect_source(
             tally = collect_frames(site, islice(iter(frames), 0, None, every), landmarker.predict, source)
         finally:
             frames.close()
-    for problem in frames.problems:
-        tell(problem)
-    return tally
+    return tally, list(frames.problems)
 
 
 def collect_frames(site: Path, frames: Iterable[Frame], predict: Predict, source: str) -> Tally:

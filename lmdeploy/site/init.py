@@ -122,7 +122,7 @@ def _fill(draft: Path, factory: Bundle, anchor: Path, samples: list[Sample], cho
     registry.set_alias(draft, "factory", alias)
     registry.set_alias(draft, "champion", alias)
     facts = {"factory": factory.digest, "anchor": config.anchor_sha256, "gate_images": len(config.split.gate)}
-    audit.append(draft, "init", facts, key="init")
+    audit.append(draft, "init", {**facts, "digest": factory.digest, "serial": 0}, key="champion-0")
     return config
 
 

@@ -47,6 +47,7 @@ def status(site: Path) -> dict[str, Any]:
 
 def history(site: Path) -> list[dict[str, Any]]:
     """Every event of the log after checking its chain, oldest first."""
+    read_config(site)  # a folder that is no site has no history either
     return [record.model_dump(mode="json") for record in audit.read_log(site)]
 
 

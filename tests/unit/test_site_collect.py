@@ -211,8 +211,7 @@ def test_folder_is_collected_with_the_champion_itself(site: Path, tmp_path: Path
     for number in range(100, 106):
         cv2.imwrite(str(source / f"{number}.png"), picture(number)[0][..., ::-1])
     (source / "900.png").write_bytes(b"broken")
-    told: list[str] = []
-    tally = collect_source(site, str(source), detector="whole_image", every=2, tell=told.append)
+    tally, told = collect_source(site, str(source), detector="whole_image", every=2)
     assert tally.frames == 3
     assert tally.kept + tally.anchor == 3
     assert "900.png" in told[0]
@@ -225,4 +224,5 @@ def test_off_means_off_until_on(site: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"switched off.*--on"):
         collect_source(site, str(tmp_path / "100.png"), detector="whole_image")
     set_collecting(site, "on")
-    assert collect_source(site, str(tmp_path / "100.png"), detector="whole_image").frames == 1
+    tally, problems = collect_source(site, str(tmp_path / "100.png"), detector="whole_image")
+    assert (tally.frames, problems) == (1, [])
