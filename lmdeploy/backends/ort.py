@@ -24,17 +24,26 @@ class OrtBackend:
         source: path of the ONNX file, or its bytes.
         threads: threads inside one operator; default the physical cores, at most four. There is one thread
             between operators: landmark networks are chains.
+        spin: threads wait for each other awake. That is faster on free cores; where all cores are busy with other
+            work it takes twice as long and twice the processor (benchmarks/latency.py shows both).
         device: `cpu`, `cuda` (DeviceError when the session does not really run on it) or `auto` (CUDA where it works).
     `session` (the ONNX Runtime session) and `outputs` (the names it is asked for) are there for benchmarks and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without onnxruntime.
     """
 
-    def __init__(self, source: Path | str | bytes, threads: int | None = None, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        source: Path | str | bytes,
+        threads: int | None = None,
+        device: Device = "auto",
+        *,
+        spin: bool = True,
+    ) -> None:
         """Load, check names and shapes, and note which provider is in use."""
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
-        self.session: Any = _open(source, threads or default_threads(), device, self._origin)
+        self.session: Any = _open(source, _options(threads or default_threads(), spin), device, self._origin)
         self.provider: str = self.session.get_providers()[0]
         if device == "cuda" and self.provider != CUDA:
             raise DeviceError(f"cuda was asked for but {self.provider} is in use: {_how_to_get_cuda()}")
@@ -56,21 +65,26 @@ class OrtBackend:
         self.session = None
 
 
-def _open(source: Path | str | bytes, threads: int, device: Device, origin: str) -> Any:
-    """A session on the first provider that works."""
-    ort = _import()
-    providers = _providers(ort, device)
-    options = ort.SessionOptions()
+def _options(threads: int, spin: bool) -> Any:
+    options = _import().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ONLY_FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    return options
+
+
+def _open(source: Path | str | bytes, options: Any, device: Device, origin: str) -> Any:
+    """A session on the first provider that works."""
+    ort = _import()
+    providers = _providers(ort, device)
     content = source if isinstance(source, bytes) else str(source)
     try:
         # ONNX Runtime's own fallback prints on standard output, where results go
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except _load_errors() as error:
         if device == "auto" and providers[0] == CUDA:
-            return _open(source, threads, "cpu", origin)
+            return _open(source, options, "cpu", origin)
         if device == "cuda":
             raise DeviceError(f"cuda does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
         raise BundleError(f"{origin} cannot be loaded ({_first_line(error)}); export the model again") from error

@@ -43,7 +43,7 @@ def test_quick_latency_prints_figures_and_writes_nothing(
 ) -> None:
     run(monkeypatch, latency, "--quick", "--model", bundle, "--threads", "1")
     found = figures(capsys.readouterr().out)
-    assert set(found) == {"overhead", "face68_ms", "face68_overhead"}
+    assert set(found) == {"overhead", "face68_ms", "face68_overhead", "face68_bare_ms", "face68_no_spin_ms"}
     assert found["face68_ms"] > 0
     assert found["overhead"] == found["face68_overhead"]
     assert not fast.exists()
@@ -59,7 +59,7 @@ def test_full_latency_writes_a_record_with_every_pair(
     assert written.figures == pytest.approx(found, rel=1e-4)
     for name in ("face68", "hm_r18"):
         pairs = np.array(written.details[name]["pairs_ms"])
-        assert pairs.shape == (7, 2)
+        assert pairs.shape == (7, 3)
         assert written.details[name]["overhead"] == pytest.approx(np.median(pairs[:, 0] / pairs[:, 1]))
 
 

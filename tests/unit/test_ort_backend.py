@@ -46,6 +46,12 @@ def test_model_without_nnm_gives_none() -> None:
     assert backend.run(blob_image(64, 64, POINTS)[None]).nnm is None
 
 
+def test_threads_that_sleep_give_the_same_points(content: bytes) -> None:
+    image = blob_image(64, 64, POINTS)[None]
+    awake, asleep = (OrtBackend(content, threads=2, spin=spin).run(image) for spin in (True, False))
+    np.testing.assert_array_equal(awake.points, asleep.points)
+
+
 def test_provider_is_the_one_in_use(content: bytes) -> None:
     assert OrtBackend(content, threads=1, device="cpu").provider == CPU
 
