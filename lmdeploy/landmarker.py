@@ -29,8 +29,8 @@ MAX_BATCH = 32  # crops a network sees at once: bounds memory, and larger batche
 class Landmarker:
     """A model and a face detector, from whole images to landmarks in image pixels.
 
-    >>> with Landmarker.load("face68") as landmarker:  # doctest: +SKIP
-    ...     faces = landmarker.predict(rgb_image)
+        with Landmarker.load("face68") as landmarker:
+            faces = landmarker.predict(rgb_image)
 
     Safe to share among threads: calls take turns. To run calls side by side load one Landmarker per thread.
     `observe`, when set, is called with ("crop" | "network" | "back_map" | "detect", milliseconds) after each stage.
