@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch

@@ -41,7 +41,7 @@ class Lengths:
         return self.rounds * self.naive_epochs * (self.oversample + frames)
 
 
-FULL = Lengths(supervised=15_000, doublings=3, pretrain_epochs=30, epochs=20, naive_epochs=28, oversample=900)
+FULL = Lengths(supervised=15_000, doublings=3, pretrain_epochs=24, epochs=14, naive_epochs=21, oversample=900)
 QUICK = Lengths(
     supervised=480,
     doublings=1,

@@ -14,7 +14,7 @@ from export.parity import Parity, compare, crops_of_folder, generated_crops
 from export.to_onnx import to_onnx
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.bundle import Bundle, Measured, write_bundle
-from lmdeploy.errors import GateRefusedError
+from lmdeploy.errors import BundleError, GateRefusedError
 from lmdeploy.types import U8, Prediction
 from training.engine import checkpoint
 from training.engine.predictor import TorchBackend, load_network
@@ -41,8 +41,11 @@ def package(
         name: replaces the recipe's name for the model.
 
     Raises:
+        BundleError: there is something at `out`.
         GateRefusedError: the 99th percentile is over the tolerance (exit code 3).
     """
+    if out.exists():
+        raise BundleError(f"{out} exists already: remove it or choose another name")
     saved = checkpoint.read(checkpoint.find(source))
     spec = saved.about.spec if name is None else saved.about.spec.model_copy(update={"name": name})
     network = load_network(saved.about)

@@ -50,7 +50,9 @@ def _strip(model: onnx.ModelProto) -> None:
     """Drop the exporter's notes: they hold source paths of this machine and 200 kB of text."""
     model.graph.doc_string = ""
     del model.graph.metadata_props[:]
-    for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    groups = (graph.node, graph.value_info, graph.input, graph.output)
+    for item in (one for group in groups for one in group):
         item.doc_string = ""
         del item.metadata_props[:]
 

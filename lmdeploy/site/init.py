@@ -24,7 +24,10 @@ from lmdeploy.site.measure import gate_errors
 from lmdeploy.site.power import ASSUMPTION, detectable_difference, images_needed
 
 WEIGHTS = "weights.safetensors"  # what a refresh starts from
-SURE = 0.5  # a frame is kept when its mean score reaches this share of the anchor's median
+# A frame is kept when its mean score reaches this share of the anchor's median. Measured on 330 faces of two sets with
+# Haar boxes: 0.7 drops 12 of 14 frames with an error over 20 % NME and no other; 0.5 drops 4, 0.9 drops 13 and 6 % of
+# the good ones.
+SURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)

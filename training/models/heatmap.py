@@ -86,8 +86,8 @@ def _backbone(cfg: Config) -> tuple[nn.Module, list[int], list[int]]:
         net = timm.create_model(cfg.backbone, features_only=True, pretrained=cfg.pretrained, **cfg.backbone_options)
     except OSError as error:
         raise InputError(
-            f"the ImageNet weights of {cfg.backbone!r} cannot be fetched ({type(error).__name__}): connect once, or set "
-            "network.pretrained = false to start from random weights"
+            f"the ImageNet weights of {cfg.backbone!r} cannot be fetched ({type(error).__name__}): connect once, or "
+            "set network.pretrained = false to start from random weights"
         ) from error
     except (RuntimeError, AttributeError, TypeError) as error:
         raise InputError(f"backbone {cfg.backbone!r} gives no feature maps with these options: {error}") from error
