@@ -94,6 +94,15 @@ def status(folder: Path, as_json: bool) -> None:
 
 @site.command()
 @SITE
+def promote(folder: Path) -> None:
+    """Accept the newest candidate of a DIR that only proposes: a person's decision, kept in the log."""
+    from lmdeploy.site.refresh import accept
+
+    click.echo(f"{accept(folder).digest[:16]} serves now", err=True)
+
+
+@site.command()
+@SITE
 def rollback(folder: Path) -> None:
     """Serve the model of before again, verified; the present one is not promoted again."""
     from lmdeploy.site.registry import rollback as back

@@ -84,7 +84,12 @@ def _write_frames(site: Path, frames: Sequence[StoredFrame], folder: Path) -> No
     (folder / "images").mkdir(parents=True)
     with FrameStore(site) as store:
         for frame in frames:
-            link_or_copy(store.path(frame.sha256), folder / "images" / f"{frame.sha256}.jpg")
+            try:
+                link_or_copy(store.path(frame.sha256), folder / "images" / f"{frame.sha256}.jpg")
+            except FileNotFoundError as error:
+                raise InputError(
+                    f"{error.filename}: a collector evicted it just now; call the refresh again"
+                ) from error
     rows = [[f"{f.sha256}.jpg", *(f"{v:.3f}" for v in (f.box.x0, f.box.y0, f.box.x1, f.box.y1))] for f in frames]
     with (folder / "boxes.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows([["image", "x0", "y0", "x1", "y1"], *rows])

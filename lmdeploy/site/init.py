@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ def init_site(
     samples = read_labelled(anchor, factory.spec.landmarks)
     site = site.absolute()
     site.parent.mkdir(parents=True, exist_ok=True)
+    for left in site.parent.glob(f".{glob.escape(site.name)}.*.part"):  # of a killed call
+        shutil.rmtree(left, ignore_errors=True)
     draft = site.with_name(f".{site.name}.{os.getpid()}.part")
-    shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
         config = _fill(draft, factory, anchor, samples, {"quota_mb": quota_mb, "seed": seed, "recipe": recipe})

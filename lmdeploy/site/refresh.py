@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmdeploy.errors import GateRefusedError
+from lmdeploy.errors import GateRefusedError, InputError
 from lmdeploy.site import registry, steps
 from lmdeploy.site.anchor import check_anchor
 from lmdeploy.site.config import SiteConfig, read_config
@@ -58,6 +58,24 @@ def check_outcome(state: RefreshState) -> None:
     if state.outcome != "promoted":
         told = f"refresh {state.number:03d} {state.outcome}: {state.reason}"
         raise GateRefusedError(f"{told}; what served before goes on serving")
+
+
+def accept(site: Path) -> registry.Alias:
+    """A person promotes the newest candidate of a site that only proposes; what the gate refused stays refused.
+
+    Errors: InputError when there is no refresh, GateRefusedError when the last one was not a proposal.
+    """
+    with writer(site, "refresh"):
+        states = read_states(site)
+        if not states:
+            raise InputError(f"{site}: nothing was proposed yet; run 'lmdeploy site refresh {site}'")
+        last = states[-1]
+        if last.outcome != "proposed":
+            raise GateRefusedError(
+                f"refresh {last.number:03d} is no proposal ({last.outcome or last.step}: {last.reason})"
+            )
+        origin = f"accepted refresh-{last.number:03d}"
+        return registry.promote(site, last.candidate, expected=last.champion, origin=origin)
 
 
 def _begun(site: Path, config: SiteConfig, state: RefreshState) -> RefreshState:

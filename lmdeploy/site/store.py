@@ -73,10 +73,11 @@ class FrameStore:
         if version > VERSION:
             self._db.close()
             raise InputError(f"{self.folder / DATABASE}: version {version}, this lmdeploy reads {VERSION}: update it")
-        self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(TABLE)
-        self._db.execute(f"PRAGMA user_version={VERSION}")
+        if version == 0:  # a reader of a store that is there already writes nothing
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(TABLE)
+            self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def path(self, sha256: str) -> Path:
         """Where the picture of that hash lies."""

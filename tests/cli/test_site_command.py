@@ -96,6 +96,22 @@ def test_refused_refresh_ends_with_3_and_changes_nothing(site: Path, parts: Path
     assert registry.champion(site).digest == factory
 
 
+def test_person_promotes_a_proposal(parts: Path, tmp_path: Path, capsys: Capture) -> None:
+    write_folder(tmp_path / "few", range(20))
+    site = tmp_path / "s"
+    code, _, err = call(capsys, "init", site, "--bundle", parts / "factory", "--anchor", tmp_path / "few")
+    assert "only proposes" in err
+    change_config(site, command=(sys.executable, str(STAND_IN)), reserve_mb=0.0)
+    call(capsys, "collect", site, parts / "new", "--detector", "whole_image")
+    code, _, err = call(capsys, "refresh", site)
+    assert code == 3
+    assert "proposed" in err
+    code, out, err = call(capsys, "promote", site)
+    assert (code, out) == (0, "")
+    assert "serves now" in err
+    assert registry.champion(site).serial == 1
+
+
 def test_init_prints_what_the_gate_can_show(parts: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "r.toml").write_text("method = 'stld'\n")
     words = ["init", tmp_path / "s", "--bundle", parts / "factory", "--anchor", parts / "anchor"]
@@ -147,6 +163,7 @@ def test_broken_pictures_are_named_and_the_rest_is_done(site: Path, tmp_path: Pa
         (["collect"], "give a SOURCE"),
         (["refresh"], "site collect"),
         (["rollback"], "no earlier bundle"),
+        (["promote"], "nothing was proposed"),
         (["collect", "no-such-file.mp4"], "no such file"),
         (["collect", "x.png", "--detector", "yunet"], "yunet"),
     ],
@@ -174,6 +191,6 @@ def test_verify_names_what_is_wrong(site: Path, capsys: Capture) -> None:
 
 def test_every_command_has_a_help_text(capsys: Capture) -> None:
     _, out, _ = call(capsys, "--help")
-    for command in ("init", "collect", "refresh", "status", "rollback", "history", "verify"):
+    for command in ("init", "collect", "refresh", "status", "promote", "rollback", "history", "verify"):
         assert f"  {command} " in out
         assert len(call(capsys, command, "--help")[1]) > 100

@@ -110,6 +110,16 @@ def test_evicting_a_frame_does_not_take_it_from_a_running_refresh(site: Path, tm
     assert len(read_unlabelled(tmp_path / INPUTS / "unlabelled")) == 12
 
 
+def test_frame_that_a_collector_evicts_meanwhile_is_named(site: Path, tmp_path: Path) -> None:
+    config = read_config(site)
+    chosen = choose(site, config)
+    with FrameStore(site) as store:
+        store.evict(0)
+    with pytest.raises(InputError, match="call the refresh again"):
+        write_inputs(site, config, chosen, tmp_path)
+    assert not (tmp_path / INPUTS).exists()
+
+
 def test_no_frames_is_an_error_with_the_next_step(site: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="site collect"):
         write_inputs(site, read_config(site), [], tmp_path)

@@ -69,6 +69,13 @@ def test_empty_folder_is_a_free_place(parts: tuple[Path, Path], tmp_path: Path) 
     assert verify(tmp_path / "s") == 1
 
 
+def test_what_a_killed_call_left_is_removed(parts: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / ".s.1.part" / "anchor").mkdir(parents=True)
+    (tmp_path / ".other.1.part").mkdir()
+    init_site(tmp_path / "s", *parts)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.1.part", "s"]
+
+
 def test_error_in_the_middle_leaves_nothing(
     parts: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

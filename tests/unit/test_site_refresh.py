@@ -19,7 +19,7 @@ from lmdeploy.site.child import check_exit
 from lmdeploy.site.collect import collect_frames
 from lmdeploy.site.config import read_config
 from lmdeploy.site.journal import RefreshState, read_states, refresh_folder
-from lmdeploy.site.refresh import check_outcome, refresh
+from lmdeploy.site.refresh import accept, check_outcome, refresh
 from lmdeploy.site.report import verify
 from lmdeploy.types import F64
 from tests import stand_in
@@ -150,6 +150,28 @@ def test_few_gate_images_only_propose(tmp_path: Path) -> None:
     assert candidate.digest == state.candidate
     with pytest.raises(GateRefusedError, match="only 10 gate images"):
         check_outcome(state)
+
+
+def test_person_accepts_a_proposal(tmp_path: Path) -> None:
+    site = make_site(tmp_path, images=20)
+    with pytest.raises(InputError, match="nothing was proposed"):
+        accept(site)
+    collect_frames(site, frames(range(100, 104)), see_blobs, "cam")
+    state = refresh(site, errors=better_errors)
+    assert accept(site).digest == state.candidate == registry.champion(site).digest
+    assert accept(site).serial == 1
+    assert audit.read_log(site)[-1].data["origin"] == "accepted refresh-001"
+    registry.rollback(site)
+    with pytest.raises(GateRefusedError, match="rolled back from exactly this model"):
+        accept(site)
+    verify(site)
+
+
+def test_what_the_gate_refused_cannot_be_accepted(site: Path) -> None:
+    refresh(site, errors=worse_errors)
+    with pytest.raises(GateRefusedError, match="no proposal"):
+        accept(site)
+    assert registry.champion(site).digest == factory_of(site)
 
 
 def test_same_inputs_are_not_tried_again(site: Path) -> None:
