@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,25 @@ def test_kill_during_the_first_event_is_mended(tmp_path: Path) -> None:
     assert [r.n for r in read_log(tmp_path)] == [0]
 
 
-def test_nothing_depends_on_the_clock(site: Path) -> None:
+def test_line_is_on_the_disk_before_the_head_names_it(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        sync(handle)
+
+    def replaced(source: str, target: Path) -> None:
+        done.append(f"replace {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replaced)
+    append(site, "next", {})
+    assert done.index(LOG) < done.index(f"replace {HEAD}")
+    assert done[-1] == site.name  # the folder, so that the rename is kept
+
+
+def test_times_are_utc_and_for_people(site: Path) -> None:
     times = {r.time for r in read_log(site)}
     assert all(time.endswith("+00:00") for time in times)
