@@ -10,10 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from lmdeploy.bundle import Bundle, read_bundle, write_bundle
 from lmdeploy.dataset import Sample
+from lmdeploy.site import collect, curate
 from lmdeploy.site.config import SiteConfig, read_config, write_config
+from lmdeploy.site.fingerprint import U64
+from lmdeploy.site.guard import Predict, anchor_fingerprints
 from lmdeploy.site.init import init_site
 from lmdeploy.types import F32, F64, U8, Array, Box, Landmarks
 from lmdeploy.video.source import Frame
@@ -92,7 +96,7 @@ def biased_bundle(path: Path, size: int = 64, pull: float = 0.2) -> Bundle:
     return write_bundle(path, good.spec.model_copy(update={"name": "biased"}), files)
 
 
-def make_site(folder: Path, *, images: int = 64, per_identity: int = 1, bundle: Path | None = None) -> Path:
+def make_site(folder: Path, *, images: int = 60, per_identity: int = 1, bundle: Path | None = None) -> Path:
     """A site in folder/site with the anchor of seeds 0..images-1, whose refresh calls the stand-in."""
     made = bundle or make_tiny_bundle(folder / "factory").path
     anchor = write_folder(folder / "labelled", range(images), per_identity=per_identity)
@@ -104,6 +108,20 @@ def make_site(folder: Path, *, images: int = 64, per_identity: int = 1, bundle: 
 def copy_site(site: Path, target: Path) -> Path:
     """A fresh copy of a prepared site, cheaper than making one."""
     return Path(shutil.copytree(site, target))
+
+
+def remember_anchor(patch: pytest.MonkeyPatch) -> None:
+    """Take the fingerprints of equal anchors once: they are the slowest part of a small refresh."""
+    known: dict[tuple[str, bool], U64] = {}
+
+    def cached(site: Path, config: SiteConfig, predict: Predict | None = None) -> U64:
+        key = config.anchor_sha256, predict is None
+        if key not in known:
+            known[key] = anchor_fingerprints(site, config, predict)
+        return known[key]
+
+    patch.setattr(curate, "anchor_fingerprints", cached)
+    patch.setattr(collect, "anchor_fingerprints", cached)
 
 
 def change_config(site: Path, **change: object) -> SiteConfig:

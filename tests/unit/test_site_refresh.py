@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from tests.site_kit import (
     frames,
     make_site,
     other_bundle,
+    remember_anchor,
     see_blobs,
     worse_errors,
 )
@@ -49,6 +50,13 @@ def in_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Run the stand-in's functions here, which is faster; `real_process` marks the tests that start it for real."""
     if "real_process" not in request.fixturenames:
         monkeypatch.setattr(steps, "run_command", stand_in_call)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_anchor() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        remember_anchor(patch)
+        yield
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_status_says_what_serves_and_what_is_stored(site: Path) -> None:
     assert told["previous"] == told["factory"] == champion.before[0]
     assert told["path"] == str(registry.champion_path(site))
     assert (told["frames"], told["frames_evicted"], told["collecting"]) == (5, 0, "on_request")
-    assert (told["gate_images"], told["proposes_only"]) == (32, False)
+    assert (told["gate_images"], told["proposes_only"]) == (30, False)
     assert told["refresh"]["outcome"] == "promoted"
     json.dumps(told)
     with FrameStore(site) as store:
