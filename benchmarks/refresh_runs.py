@@ -16,7 +16,7 @@ class Lengths:
     """All lengths of one execution.
 
     supervised: image-steps of the first supervised run. doublings: how often that is doubled. size: crop side, px.
-    pretrain_epochs, epochs: of STLD's stages. naive_epochs: of naive's rounds. oversample: the labelled list's length.
+    pretrain_epochs, epochs: of STLD's stages. naive_epochs: of naive's rounds. sigma: of STLD's rounds 2 and on. oversample: the labelled list's length.
     """
 
     supervised: int
@@ -25,7 +25,8 @@ class Lengths:
     epochs: int
     naive_epochs: int
     oversample: int
-    rounds: int = 4
+    rounds: int = 3
+    sigma: tuple[float, ...] = (2.2, 1.5)
     speed_up: int = 2
     size: int = 128
     batch: int = 32
@@ -50,6 +51,7 @@ QUICK = Lengths(
     naive_epochs=4,
     oversample=32,
     rounds=2,
+    sigma=(2.2,),
     size=64,
     batch=16,
 )
@@ -65,7 +67,7 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
 def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
     """STLD from the champion as round-0 teacher, students from random weights."""
     options = {
-        "start": "init", "student": "fresh", "rounds": lengths.rounds, "sigma": [2.2, 1.8, 1.5][: lengths.rounds - 1],
+        "start": "init", "student": "fresh", "rounds": lengths.rounds, "sigma": lengths.sigma,
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip

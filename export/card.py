@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
+from export.measured import TITLES
 from export.parity import Parity
 from lmdeploy.bundle import Measured, ModelSpec
 
+LIMITS = """## Limits
 
-def card(spec: ModelSpec, measured: tuple[Measured, ...], parity: Parity) -> str:
-    """Markdown text."""
+This is no medical device. Accuracy on people, cameras and poses other than those above is unknown: measure it with
+`lmdeploy evaluate` on your own labels, and retrain on your own data before you build a product on it.
+"""
+
+
+def card(spec: ModelSpec, measured: tuple[Measured, ...], parity: Parity, note: str = "") -> str:
+    """Markdown text; `note` is the maker's own section on the data and its rights."""
     crop = spec.crop
-    lines = [
-        f"# {spec.name} {spec.version}",
-        "",
-        f"{spec.landmarks.points} landmarks ({spec.landmarks.name}) on a {crop.size} x {crop.size} crop "
-        f"({crop.kind}, {crop.scale} times the landmark box); method {spec.method}, codec {spec.codec}.",
-        "",
-        "## Trained on",
-        "",
-        *(
-            f"- {d.name}: {d.images} {'labelled' if d.labelled else 'unlabelled'} images; licence: {d.licence}"
-            for d in spec.data
-        ),
-        "",
-        "## Measured",
-        "",
-        *([_row(m) for m in measured] or ["Nothing was recorded at export; run `lmdeploy evaluate`."]),
-        "",
-        f"Export: {parity.sentence()}.",
-        "",
-        "## Limits",
-        "",
-        "This is no medical device. Accuracy on people, cameras and poses other than those above is unknown: "
-        "measure it with `lmdeploy evaluate` on your own labels, and retrain on your own data before you build a "
-        "product on it.",
-        "",
-    ]
-    return "\n".join(lines)
+    head = (
+        f"# {spec.name} {spec.version}\n\n"
+        f"{spec.landmarks.points} landmarks ({spec.landmarks.name}) on a {crop.size} x {crop.size} crop ({crop.kind}, "
+        f"{crop.scale} times the landmark box); method {spec.method}, codec {spec.codec}.\n"
+    )
+    data = "\n".join(
+        f"- {d.name}: {d.images} {'labelled' if d.labelled else 'unlabelled'} images; licence: {d.licence}"
+        for d in spec.data
+    )
+    parts = [head, f"## Trained on\n\n{data}\n", note, f"## Measured\n\n{_table(measured)}\n"]
+    return "\n".join([*(part for part in parts if part), f"Export: {parity.sentence()}.\n", LIMITS])
 
 
-def _row(m: Measured) -> str:
-    return (
-        f"- {m.metric} {m.value:.2f} {m.unit} on {m.test_set} ({m.images} images, normaliser {m.normaliser}, "
-        f"{m.frame} frame, boxes: {m.boxes})"
+def _table(measured: tuple[Measured, ...]) -> str:
+    """One row per test set and box source, one column per metric."""
+    if not measured:
+        return "Nothing was recorded at export; run `lmdeploy evaluate`.\n"
+    columns = [title for title, _ in TITLES.values() if any(m.metric == title for m in measured)]
+    rows = ["| test set | boxes | images | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
+    for test_set, boxes, images in dict.fromkeys((m.test_set, m.boxes, m.images) for m in measured):
+        cells = {
+            m.metric: f"{m.value:.2f} {m.unit}".strip() for m in measured if (m.test_set, m.boxes) == (test_set, boxes)
+        }
+        rows.append(f"| {test_set} | {boxes} | {images} | " + " | ".join(cells.get(c, "") for c in columns) + " |")
+    first = measured[0]
+    return "\n".join(
+        [*rows, "", f"Errors are divided by the {first.normaliser} distance, in the {first.frame} frame.\n"]
     )

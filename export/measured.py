@@ -8,7 +8,7 @@ from pathlib import Path
 from lmdeploy.bundle import Measured
 from lmdeploy.errors import InputError
 
-METRICS = {
+TITLES = {
     "nme": ("NME", "%"),
     "nme_51": ("NME of the 51 inner points", "%"),
     "fr": ("FR at 10 %", "%"),
@@ -27,7 +27,7 @@ def _figures(file: Path) -> list[Measured]:
         about = {key: value[key] for key in ("images", "normaliser", "frame", "boxes")}
         return [
             Measured(metric=title, value=value[key], unit=unit, test_set=file.stem, **about)
-            for key, (title, unit) in METRICS.items()
+            for key, (title, unit) in TITLES.items()
             if value.get(key) is not None
         ]
     except (ValueError, KeyError, TypeError) as error:

@@ -29,7 +29,12 @@ class Exported:
 
 
 def package(
-    source: Path, out: Path, images: Path | None, measured: tuple[Measured, ...] = (), name: str | None = None
+    source: Path,
+    out: Path,
+    images: Path | None,
+    measured: tuple[Measured, ...] = (),
+    name: str | None = None,
+    note: str = "",
 ) -> Exported:
     """Export a checkpoint (file, run or bundle folder) into a new bundle folder.
 
@@ -39,6 +44,7 @@ def package(
         images: folder of real images for the parity check; without it generated crops are used.
         measured: figures to record.
         name: replaces the recipe's name for the model.
+        note: Markdown for the model card.
 
     Raises:
         BundleError: there is something at `out`.
@@ -60,7 +66,7 @@ def package(
         "model.onnx": model,
         "weights.safetensors": checkpoint.dump(network, saved.about.model_copy(update={"spec": spec})),
         "reference.npz": _reference(reference, generated_crops(spec.crop.size)),
-        "card.md": card(spec, measured, parity).encode(),
+        "card.md": card(spec, measured, parity, note).encode(),
     }
     numbers = parity.model_dump(exclude={"precision"})
     bundle = write_bundle(out, spec, files, measured=measured, parity={parity.precision: numbers})
