@@ -15,8 +15,9 @@ from training import job, recipe
 class Lengths:
     """All lengths of one execution.
 
-    supervised: image-steps of the first supervised run. doublings: how often that is doubled. size: crop side, px.
-    pretrain_epochs, epochs: of STLD's stages. naive_epochs: of naive's rounds. sigma: of STLD's rounds 2 and on. oversample: the labelled list's length.
+    supervised: image-steps of the first supervised run. doublings: how often that is doubled. pretrain_epochs, epochs:
+    of STLD's stages; sigma: of its rounds 2 and on. naive_epochs: of naive's rounds. oversample: the labelled list's
+    length. size: crop side, px.
     """
 
     supervised: int

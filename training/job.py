@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -70,22 +71,23 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Read every image once, find the boxes, build the cache and the trainer."""
     schema = load_schema(request.schema)
-    recipe, init = _with_init(request.recipe, request.init, schema)
+    start = _start(request.recipe, request.init, schema)
+    recipe = start.recipe
     pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
     needed = request.recipe.method != "supervised"
     boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=needed)
-    spec = _spec(recipe, schema, boxes.maps, pools, request.licence)
+    spec = _spec(start, schema, boxes.maps, pools, request.licence)
     fabric = _fabric(request)
     settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
     report = _reporter(request, spec, fabric.device)
-    trainer = Trainer(settings, request.out, fabric, init, report)
+    trainer = Trainer(settings, request.out, fabric, start.weights, report)
     cache = request.out / "cache"
     labelled = crop_cache.build(boxes.labelled, schema.points, recipe.crop, cache, "labelled")
     unlabelled = None
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
     notes = [*pools.notes, *boxes.notes]
-    if init is None and not recipe.network.pretrained:
+    if start.weights is None and not recipe.network.pretrained:
         notes.append(f"{recipe.network.backbone} starts from random weights (network.pretrained = false)")
     return Prepared(trainer, labelled, unlabelled, tuple(notes))
 
@@ -100,10 +102,19 @@ def run(request: Request, tell: Callable[[str], None]) -> Path:
     return ready.trainer.finish(network)
 
 
-def _with_init(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> tuple[Recipe, Path | None]:
+class _Start(NamedTuple):
+    """What --init hands on: its architecture, its weights, its detectors' box maps and the data it has seen."""
+
+    recipe: Recipe
+    weights: Path | None = None
+    maps: dict[str, BoxMap] = {}  # noqa: RUF012 - never changed
+    data: tuple[TrainingData, ...] = ()
+
+
+def _start(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> _Start:
     """With --init, network, crop and codec are the given model's: weights fit no other."""
     if init is None:
-        return recipe, None
+        return _Start(recipe)
     file = checkpoint.find(init if init.exists() else find_bundle(init))
     about = checkpoint.read(file).about
     if about.spec.landmarks.points != schema.points:
@@ -112,10 +123,11 @@ def _with_init(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> tup
             f"{schema.points} ({schema.name}): choose the matching --schema or another model"
         )
     taken = {"network": about.network, "crop": about.spec.crop, "codec": about.spec.codec}
-    return recipe.model_copy(update=taken), file
+    return _Start(recipe.model_copy(update=taken), file, about.spec.detectors, about.spec.data)
 
 
-def _spec(recipe: Recipe, schema: LandmarkSchema, maps: dict[str, BoxMap], pools: Pools, licence: str) -> ModelSpec:
+def _spec(start: _Start, schema: LandmarkSchema, maps: dict[str, BoxMap], pools: Pools, licence: str) -> ModelSpec:
+    recipe = start.recipe
     used = [(pools.labelled, True), ((*pools.hidden, *pools.unlabelled), False)]
     records = [
         TrainingData(name=folder, images=count, labelled=labelled, licence=licence)
@@ -123,8 +135,8 @@ def _spec(recipe: Recipe, schema: LandmarkSchema, maps: dict[str, BoxMap], pools
         for folder, count in Counter(_origin(sample.path) for sample in samples).items()
     ]
     return ModelSpec(
-        name=recipe.name, landmarks=schema, crop=recipe.crop, codec=recipe.codec, detectors=maps,
-        method=recipe.method, recipe=recipe.model_dump(mode="json"), data=tuple(records),
+        name=recipe.name, landmarks=schema, crop=recipe.crop, codec=recipe.codec, detectors=start.maps | maps,
+        method=recipe.method, recipe=recipe.model_dump(mode="json"), data=(*start.data, *records),
     )  # fmt: skip
 
 

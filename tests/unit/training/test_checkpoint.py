@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lmdeploy.errors import InputError
+from lmdeploy.geometry import BoxMap
 from lmdeploy.schema import load_schema
 from tests.unit.training.conftest import tiny_recipe, tiny_request
 from training import job
@@ -76,3 +77,15 @@ def test_init_of_another_landmark_count_is_refused(saved: Path, toy: Path, tmp_p
 def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.safetensors"):
         checkpoint.find(tmp_path)
+
+
+def test_init_hands_on_its_box_maps_and_the_data_it_has_seen(saved: Path, toy: Path, tmp_path: Path) -> None:
+    about = checkpoint.read(saved).about
+    map_ = BoxMap(dx=0.1, dy=0.2, sw=0.9, sh=0.8)
+    spec = about.spec.model_copy(update={"detectors": {**about.spec.detectors, "yunet": map_}})
+    factory = tmp_path / "factory.safetensors"
+    checkpoint.write(factory, load_network(about), about.model_copy(update={"spec": spec}))
+    refreshed = job.run(tiny_request(toy, tmp_path / "run", "supervised", init=factory), lambda _: None)
+    spec = checkpoint.read(refreshed).about.spec
+    assert spec.detectors["yunet"] == map_
+    assert len(spec.data) == 2
