@@ -50,3 +50,11 @@ def test_command_files_import_light_at_the_top():
             for name in names:
                 top = name.partition(".")[0]
                 assert top in LIGHT or top in sys.stdlib_module_names, f"{file.name} imports {name} at the top"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_stands_in_the_readme(name):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for words, command in every_command(name):
+        if not isinstance(command, click.Group):
+            assert f"lmdeploy {' '.join(words)}" in readme, f"README.md does not show 'lmdeploy {' '.join(words)}'"
