@@ -34,6 +34,7 @@ from training import job
 
 GAIN = 0.05  # per cent of NME that doubling the steps must bring to count as help
 SEED = 1234
+WORKERS = 3  # processes of one thread each: on small networks faster than one process of several threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 def execute(setting: Setting, record: bool) -> None:
     """Champion, refreshes and control; then figures, pictures and, if asked for, the record."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         tried = plateau(setting, pool)
         champion = champion_of(tried)
         frames = refresh(setting, champion, pool)

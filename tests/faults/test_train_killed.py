@@ -36,7 +36,6 @@ oversample = 24
 rounds = 2
 sigma = [2.2]
 """
-KILLS = 8
 
 
 def command(root: Path, out: str) -> list[str]:
@@ -64,28 +63,33 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return checkpoint.read(run / "model.safetensors").weights
 
 
-def test_killed_runs_lose_nothing(root: Path) -> None:
-    environment = {**os.environ, "LMDEPLOY_SAVE_EVERY_S": "0"}
-    began = time.monotonic()
-    finish(command(root, "straight"), environment)
-    whole = time.monotonic() - began
-    draw = random.Random(5)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            command(root, "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
-        try:
-            process.wait(whole * draw.uniform(0.4, 0.95))
-            break
-        except subprocess.TimeoutExpired:
+def kill_after(process: subprocess.Popen[bytes], metrics: Path, lines: int) -> bool:
+    """SIGKILL once the log has grown by that many lines, so at no special point; False when it ended before."""
+    before = metrics.stat().st_size if metrics.is_file() else 0
+    grown = lines * len("round1,1,loss,0.0123456\n")
+    while process.poll() is None:
+        if metrics.is_file() and metrics.stat().st_size >= before + grown:
             process.send_signal(signal.SIGKILL)
-            killed += process.wait() == -signal.SIGKILL
+            return process.wait() == -signal.SIGKILL
+        time.sleep(0.002)
+    return False
+
+
+def test_killed_runs_lose_nothing(root: Path) -> None:
+    environment = {**os.environ, "LMDEPLOY_SAVE_EVERY_S": "0", "OMP_NUM_THREADS": "1"}
+    finish(command(root, "straight"), environment)
+    draw, killed = random.Random(5), 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    while True:
+        process = subprocess.Popen(command(root, "killed"), env=environment, **quiet)
+        if not kill_after(process, root / "killed" / "metrics.csv", draw.randint(8, 24)):
+            break
+        killed += 1
         for file in (root / "killed").rglob("*.safetensors"):
             if not file.name.startswith("."):
                 checkpoint.read(file)  # whatever stands under its final name is whole
+    assert killed >= 3
     finish(command(root, "killed"), environment)
-    assert killed >= 2
     straight, resumed = weights(root / "straight"), weights(root / "killed")
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
     assert (root / "killed" / "metrics.csv").read_text().count("round2,6,loss") == 1

@@ -1,5 +1,5 @@
-"""The drawn faces of the training tests."""
+"""The drawn faces of the training tests, and their single thread."""
 
-from tests.unit.training.conftest import toy
+from tests.unit.training.conftest import _one_thread, toy
 
-__all__ = ["toy"]
+__all__ = ["_one_thread", "toy"]

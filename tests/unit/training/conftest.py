@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Networks of a few thousand weights are slower on several threads, and much slower on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
