@@ -22,7 +22,7 @@ demo: $(DEMO_VENV)/.installed
 
 $(DEMO_VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(DEMO_VENV)/bin/python || $(PYTHON) -m venv $(DEMO_VENV)
-	$(DEMO_VENV)/bin/python $(PIP) '.[cpu,video,plots]'
+	$(DEMO_VENV)/bin/python $(PIP) --no-compile '.[cpu,video,plots]'
 	touch $@
 
 ## check: lint, format, types and import contracts
