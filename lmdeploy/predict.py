@@ -13,11 +13,12 @@ from lmdeploy.backends.ort import Device
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.champion import Champion
+from lmdeploy.video.frame import Source
 from lmdeploy.video.mp4 import Mp4Sink
 from lmdeploy.video.pipeline import Following, Summary, run
 from lmdeploy.video.sink import CsvSink, ImageSink, NdjsonSink, Sink
 from lmdeploy.video.smooth import Smoother
-from lmdeploy.video.source import ImageFiles, Source, open_source
+from lmdeploy.video.source import ImageFiles, open_source
 from lmdeploy.video.track import MIN_SCORE, Tracker
 
 

@@ -20,7 +20,7 @@ from lmdeploy.site.fingerprint import U64
 from lmdeploy.site.guard import Predict, anchor_fingerprints
 from lmdeploy.site.init import init_site
 from lmdeploy.types import F32, F64, U8, Array, Box, Landmarks
-from lmdeploy.video.source import Frame
+from lmdeploy.video.frame import Frame
 from tests.tiny_bundle import blob_image, make_tiny_bundle, tiny_onnx
 
 STAND_IN = Path(__file__).with_name("stand_in.py")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
-from training.augment import pipeline
+from training.augment import config
 from training.codec import CODECS
 from training.engine.fit import Schedule
 from training.methods import METHODS
@@ -39,7 +39,7 @@ class Recipe(BaseModel):
     network: heatmap.Config = heatmap.Config()
     crop: CropRule = CropRule()
     schedule: Schedule = Schedule()
-    augment: pipeline.Config = pipeline.Config()
+    augment: config.Config = config.Config()
     options: dict[str, Any] = {}
 
     def method_config(self) -> BaseModel:

@@ -25,7 +25,8 @@ from lmdeploy.site.lock import writer
 from lmdeploy.site.registry import champion, champion_path
 from lmdeploy.site.store import FrameStore, StoredFrame, free_mb
 from lmdeploy.types import F32, U8, Box, Landmarks
-from lmdeploy.video.source import Frame, open_source
+from lmdeploy.video.frame import Frame
+from lmdeploy.video.source import open_source
 
 CONTEXT = 1.0  # of the box's longer side, kept around the box: enough for a crop that is turned and shifted
 LEAST_PX = 16  # longer side of a landmark box worth keeping

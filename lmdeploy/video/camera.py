@@ -11,7 +11,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8
-from lmdeploy.video.source import Frame
+from lmdeploy.video.frame import Frame
 
 
 class Capture(Protocol):

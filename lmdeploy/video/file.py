@@ -14,7 +14,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8
-from lmdeploy.video.source import Frame, Source
+from lmdeploy.video.frame import Frame, Source
 
 MISSING = 0.02  # share of the promised frames that may be absent: containers are often off by a frame or two
 DECODER_THREADS = 1  # each further one holds more frames in memory and takes a core from the network

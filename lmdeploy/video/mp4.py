@@ -17,7 +17,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8, Landmarks
-from lmdeploy.video.source import Frame
+from lmdeploy.video.frame import Frame
 
 CLOCK = 90_000  # ticks per second of the output: fine enough for any frame rate
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}

@@ -13,10 +13,10 @@ from types import FrameType
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.draw import draw_faces
+from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies, StageLatency
 from lmdeploy.video.sink import Sink
 from lmdeploy.video.smooth import Smoother
-from lmdeploy.video.source import Frame, Source
 from lmdeploy.video.track import Tracker
 
 STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame")

@@ -18,7 +18,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import F32, U8, Landmarks
-from lmdeploy.video.source import Frame
+from lmdeploy.video.frame import Frame
 
 WRITABLE = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 JPEG_QUALITY = 92

@@ -19,7 +19,7 @@ from lmdeploy.site.guard import anchor_fingerprints, nearest
 from lmdeploy.site.lock import writer
 from lmdeploy.site.store import FrameStore, StoredFrame
 from lmdeploy.types import U8, Landmarks
-from lmdeploy.video.source import Frame
+from lmdeploy.video.frame import Frame
 from tests.site_kit import change_config, copy_site, frames, landmarks_at, make_site, picture, see_blobs
 
 

@@ -12,8 +12,8 @@ import pytest
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8
 from lmdeploy.video.file import PyAVVideo
+from lmdeploy.video.frame import Frame
 from lmdeploy.video.mp4 import Mp4Sink
-from lmdeploy.video.source import Frame
 
 
 def picture(index: int, height: int = 64, width: int = 96) -> U8:

@@ -13,8 +13,8 @@ from lmdeploy.dataset import scan_labelled
 from lmdeploy.errors import InputError
 from lmdeploy.images import read_image
 from lmdeploy.types import Box, Landmarks
+from lmdeploy.video.frame import Frame
 from lmdeploy.video.sink import CsvSink, ImageSink, LineFile, NdjsonSink, write_image
-from lmdeploy.video.source import Frame
 from tests.tiny_bundle import BLOBS3
 
 PICTURE = np.full((12, 16, 3), 90, np.uint8)

@@ -16,7 +16,8 @@ from lmdeploy.errors import InputError
 from lmdeploy.types import U8
 from lmdeploy.video.camera import Camera
 from lmdeploy.video.file import OpenCVVideo, PyAVVideo
-from lmdeploy.video.source import Frame, Source, open_source
+from lmdeploy.video.frame import Frame, Source
+from lmdeploy.video.source import open_source
 
 
 def write_png(path: Path, grey: int) -> Path:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from training.augment.pipeline import Config
+from training.augment.config import Config
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -6,7 +6,7 @@ and the map of its points come from the same matrices.
 Order as in the STLD release (methods spec 3.4): translation, occlusion, flip, rotation, blur, greyscale.
 Differs from the paper: the geometric steps are one bilinear warp instead of a chain of nearest-neighbour ones;
 scale jitter and brightness, contrast, colour and noise are added, because a detector's box is never the labelled one
-and cameras differ (all of them are options; `STLD` has the paper's values).
+and cameras differ (all of them are options; `config.STLD` has the paper's values).
 """
 
 from __future__ import annotations
@@ -14,39 +14,10 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.augment import geometry, photometric
-
-
-class Config(BaseModel):
-    """Strength of each change; p_* are probabilities per sample."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    p_translate: float = Field(default=1.0, ge=0, le=1)
-    translate: float = 0.08  # uniform +-, of the crop's side (10 % of a box cropped at scale 1.25)
-    p_scale: float = Field(default=1.0, ge=0, le=1)
-    scale: float = Field(default=0.15, ge=0, lt=1)  # uniform in log scale, +-
-    p_rotate: float = Field(default=0.7, ge=0, le=1)
-    rotate: float = 30.0  # degrees, uniform +-
-    p_flip: float = Field(default=0.5, ge=0, le=1)
-    p_occlude: float = Field(default=0.5, ge=0, le=1)
-    occlude: float = 0.4  # largest side of the rectangle, of the crop's side
-    p_blur: float = Field(default=0.3, ge=0, le=1)
-    blur: float = 2.0  # largest Gaussian radius, px
-    p_grey: float = Field(default=0.2, ge=0, le=1)
-    brightness: float = 0.2  # uniform +-, of 255
-    contrast: float = 0.3  # uniform +-, in log
-    saturation: float = 0.3  # uniform +-, in log
-    noise: float = 6.0  # largest standard deviation, grey levels
-
-
-STLD = Config(
-    p_translate=0.5, translate=30 / 256, p_scale=0.0, scale=0.0, p_rotate=0.5, brightness=0.0, contrast=0.0,
-    saturation=0.0, noise=0.0,
-)  # fmt: skip
+from training.augment.config import Config
 
 
 def draw_matrices(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lmdeploy.bundle import ModelSpec
-from training.augment import pipeline
+from training.augment import config, pipeline
 from training.codec import CODECS
 from training.engine.train_set import TrainSet
 from training.models.end_to_end import normalise
@@ -31,9 +31,7 @@ class Batch:
 class Drawer:
     """Turns rows of a TrainSet into augmented batches with their target maps."""
 
-    def __init__(
-        self, data: TrainSet, spec: ModelSpec, stride: int, cfg: pipeline.Config, device: torch.device
-    ) -> None:
+    def __init__(self, data: TrainSet, spec: ModelSpec, stride: int, cfg: config.Config, device: torch.device) -> None:
         """Keep what never changes during a stage."""
         self.data, self.stride, self.cfg, self.device = data, stride, cfg, device
         self.size = spec.crop.size

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
-from training.augment import pipeline
+from training.augment import config
 from training.data.crops import Crops, labels_csv
 from training.engine import checkpoint, metrics_log
 from training.engine.batch import Drawer
@@ -34,7 +34,7 @@ class Settings:
     spec: ModelSpec
     network: heatmap.Config
     schedule: Schedule
-    augment: pipeline.Config
+    augment: config.Config
     seed: int
 
 

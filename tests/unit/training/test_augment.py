@@ -8,9 +8,9 @@ import torch
 
 from lmdeploy import geometry as np_geometry
 from lmdeploy.schema import load_schema
-from training.augment import geometry, photometric, pipeline
+from training.augment import config, geometry, photometric, pipeline
 
-STILL = pipeline.Config(
+STILL = config.Config(
     p_translate=0, p_scale=0, p_rotate=0, p_flip=0, p_occlude=0, p_blur=0, p_grey=0,
     brightness=0, contrast=0, saturation=0, noise=0,
 )  # fmt: skip
@@ -87,7 +87,7 @@ def test_the_same_generator_state_gives_the_same_batch_and_another_a_different_o
 
     def run(seed: int) -> torch.Tensor:
         draw = torch.Generator().manual_seed(seed)
-        return pipeline.augment(images, points, 64, torch.arange(3), pipeline.Config(), draw)[0]
+        return pipeline.augment(images, points, 64, torch.arange(3), config.Config(), draw)[0]
 
     assert torch.equal(run(3), run(3))
     assert not torch.equal(run(3), run(4))
@@ -97,7 +97,7 @@ def test_missing_points_stay_missing() -> None:
     points = torch.full((1, 2, 2), torch.nan)
     points[0, 0] = 30
     _, moved = pipeline.augment(
-        torch.zeros(1, 96, 96, 3, dtype=torch.uint8), points, 64, torch.arange(2), pipeline.Config(), torch.Generator()
+        torch.zeros(1, 96, 96, 3, dtype=torch.uint8), points, 64, torch.arange(2), config.Config(), torch.Generator()
     )
     assert torch.isfinite(moved[0, 0]).all()
     assert torch.isnan(moved[0, 1]).all()
@@ -107,7 +107,7 @@ def test_photometric_changes_stay_in_range_and_leave_the_geometry() -> None:
     x = blob(30, 34, 64).permute(0, 3, 1, 2).float()
     out = photometric.blur(x, 1.0, 2.0, torch.Generator().manual_seed(0))
     assert centroid(out[0]) == pytest.approx(centroid(x[0]), abs=0.02)
-    strong = pipeline.Config(brightness=1.0, contrast=1.0, saturation=1.0, noise=80)
+    strong = config.Config(brightness=1.0, contrast=1.0, saturation=1.0, noise=80)
     changed = photometric.change(x.expand(6, -1, -1, -1), strong, torch.Generator().manual_seed(1))
     assert changed.min() >= 0
     assert changed.max() <= 255

@@ -8,7 +8,7 @@ import pytest
 
 from lmdeploy.errors import InputError
 from training import recipe
-from training.augment import pipeline
+from training.augment import config
 from training.engine.fit import Schedule
 from training.methods import METHODS, stld
 
@@ -59,4 +59,4 @@ def test_the_published_schedule_is_the_methods_own_default() -> None:
     published = recipe.load("stld_hm_r18")
     assert published.method_config() == stld.Config()
     assert published.schedule == Schedule()
-    assert published.augment == pipeline.STLD
+    assert published.augment == config.STLD

@@ -1,0 +1,42 @@
+"""One picture of a source, and what a source is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from lmdeploy.types import U8
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    image: u8[H,W,3] RGB. index: position in the source, 0 first; a camera's index has gaps where frames were skipped.
+    time_ms: position in the stream, None for still images. name: unique within a source, fit for a file name.
+    """
+
+    image: U8
+    index: int
+    time_ms: float | None
+    name: str
+
+
+class Source(Protocol):
+    """An iterable of frames; iterate once."""
+
+    stream: bool
+    """True where frames follow each other in time, so that tracking and smoothing make sense."""
+    problems: list[str]
+    """One line for each file or part that could not be read, complete after the iteration."""
+    rate: float
+    """Nominal frames per second; 0 where there is none."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading; a second call does nothing."""
+        ...
