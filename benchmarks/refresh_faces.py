@@ -1,9 +1,10 @@
 """What a refresh gains on real faces, against training longer on the same labels.
 
     champion   supervised on 60 images, its steps doubled until doubling no longer helps on the gate images
-    control    supervised on the same 60 images, with the champion's steps plus the whole STLD run's
-    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from random weights
-    naive      the same frames as true labels, about as many steps
+    control    supervised on the same 60 images, with the champion's steps plus those of the longest run below
+    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights
+    stld-fresh the same with students from random weights, which need longer stages
+    naive      the same frames as true labels, about as many steps as stld
 
 NME is inter-ocular in image px on the whole test folder, ground-truth boxes. Choices (the champion's length, the gate)
 look at the gate images alone. Needs the folders faces68_300w and faces68; `--quick` draws its own faces instead.
@@ -20,11 +21,21 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks import refresh_data, refresh_plot
-from benchmarks.refresh_runs import FULL, QUICK, Lengths, naive_request, rounds_of, stld_request, supervised_request
+from benchmarks.refresh_runs import (
+    FRESH,
+    FULL,
+    QUICK,
+    Lengths,
+    naive_request,
+    rounds_of,
+    stld_request,
+    supervised_request,
+)
 from export.package import package
 from lmdeploy.dataset import read_labelled, read_unlabelled
 from lmdeploy.model import open_model
@@ -34,7 +45,7 @@ from training import job
 
 GAIN = 0.05  # per cent of NME that doubling the steps must bring to count as help
 SEED = 1234
-WORKERS = 3  # processes of one thread each: on small networks faster than one process of several threads
+WORKERS = 4  # processes of one thread each: on small networks faster than one process of several threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Setting:
     out: Path
     data: refresh_data.Folders
     lengths: Lengths
+    fresh: Lengths
     detector: str
     yunet: Path | None
 
@@ -107,11 +119,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if options.quick:
         with tempfile.TemporaryDirectory() as folder:
             data = refresh_data.drawn(Path(folder) / "data")
-            execute(Setting(Path(folder), data, QUICK, "whole_image", None), record=False)
+            execute(Setting(Path(folder), data, QUICK, QUICK, "whole_image", None), record=False)
         return
     data = refresh_data.real(options.shared, options.out / "data", SEED)
     yunet = options.shared / "models" / "face_detection_yunet_2023mar.onnx"
-    execute(Setting(options.out, data, FULL, "yunet", yunet), record=True)
+    execute(Setting(options.out, data, FULL, FRESH, "yunet", yunet), record=True)
 
 
 def execute(setting: Setting, record: bool) -> None:
@@ -133,11 +145,12 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
         kept, dropped = refresh_data.box_site_frames(setting.data.site, bundle, setting.detector, setting.yunet)
         say(f"site frames: {kept} with a face, {dropped} dropped")
     frames = len(boxes.read_text().splitlines()) - 1
-    steps = champion.steps + setting.lengths.stld_steps(frames)
+    steps = champion.steps + setting.fresh.stld_steps(frames)
     asked = [
-        stld_request(out, setting.data, bundle, setting.lengths),
-        naive_request(out, setting.data, bundle, setting.lengths),
         supervised_request(out, setting.data, "control", steps, setting.lengths),
+        stld_request(out, setting.data, "stld", bundle, setting.lengths),
+        stld_request(out, setting.data, "stld-fresh", bundle, setting.fresh),
+        naive_request(out, setting.data, bundle, setting.lengths),
     ]
     for run in pool.map(train_one, asked):
         say(f"{run.parent.name}: {rounds_of(run.parent)}")
@@ -146,9 +159,10 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
 
 def conclude(setting: Setting, tried: list[Tried], champion: Tried, frames: int, record: bool) -> None:
     """Print the figures, draw the pictures and write the record."""
-    rounds = {name: rounds_of(setting.out / name) for name in ("control", "naive", "stld")}
+    rounds = {name: rounds_of(setting.out / name) for name in ("control", "naive", "stld", "stld-fresh")}
     final = {name: list(values.values())[-1] for name, values in rounds.items()}
     nme_final = {"supervised": final["control"], "naive": final["naive"], "stld": final["stld"]}
+    nme_final["stld_fresh"] = final["stld-fresh"]
     verdict = gate(setting, setting.out / "champion", setting.out / "stld")
     say(f"gate: {verdict.decision} ({verdict.reason})")
     pictures(setting, tried, champion, frames, rounds)
@@ -158,29 +172,43 @@ def conclude(setting: Setting, tried: list[Tried], champion: Tried, frames: int,
     if record:
         from benchmarks.record import write_result
 
-        details = {
-            "nme_final": nme_final, "rounds": rounds, "gate": verdict.model_dump(), "frames": frames,
-            "plateau": [{"image_steps": t.steps, "gate": t.gate, "test": t.test} for t in tried],
-            "image_steps": {
-                "champion": champion.steps, "stld": setting.lengths.stld_steps(frames),
-                "naive": setting.lengths.naive_steps(frames),
-                "control": champion.steps + setting.lengths.stld_steps(frames),
-            },
-            "lengths": asdict(setting.lengths), "folders": refresh_data.fingerprint(setting.data),
-            "frame": "image", "normaliser": "inter-ocular", "boxes": "gt",
-            "test_images": len(read_unlabelled(setting.data.test)), "weights": "random start, no ImageNet",
-        }  # fmt: skip
+        details = {"nme_final": nme_final, "rounds": rounds, "gate": verdict.model_dump()}
+        details |= about(setting, tried, champion, frames)
         say(f"{write_result('refresh_faces', figures, details, [SEED])}")
+
+
+def about(setting: Setting, tried: list[Tried], champion: Tried, frames: int) -> dict[str, Any]:
+    """What a reader needs to judge the figures: lengths, data, and how errors were measured."""
+    steps = {
+        "champion": champion.steps,
+        "stld": setting.lengths.stld_steps(frames),
+        "stld_fresh": setting.fresh.stld_steps(frames),
+        "naive": setting.lengths.naive_steps(frames),
+    }
+    return {
+        "frames": frames,
+        "plateau": [{"image_steps": t.steps, "gate": t.gate, "test": t.test} for t in tried],
+        "image_steps": steps | {"control": steps["champion"] + steps["stld_fresh"]},
+        "lengths": asdict(setting.lengths),
+        "lengths_fresh": asdict(setting.fresh),
+        "folders": refresh_data.fingerprint(setting.data),
+        "frame": "image",
+        "normaliser": "inter-ocular",
+        "boxes": "gt",
+        "test_images": len(read_unlabelled(setting.data.test)),
+        "weights": "random start, no ImageNet",
+    }
 
 
 def pictures(
     setting: Setting, tried: list[Tried], champion: Tried, frames: int, rounds: dict[str, dict[str, float]]
 ) -> None:
     """The curves and a sheet of test faces before and after."""
-    lengths, start = setting.lengths, champion.steps
-    totals = {"naive": lengths.naive_steps(frames), "stld": lengths.stld_steps(frames)}
+    start, fresh = champion.steps, setting.fresh.stld_steps(frames)
+    totals = {"naive": setting.lengths.naive_steps(frames), "stld": setting.lengths.stld_steps(frames)}
+    totals["stld-fresh"] = fresh
     lines = [refresh_plot.Line("supervised", [t.steps for t in tried], [t.test for t in tried])]
-    lines[0].steps.append(start + totals["stld"])
+    lines[0].steps.append(start + fresh)
     lines[0].nme.append(rounds["control"]["supervised"])
     for name, total in totals.items():
         ends = [value for stage, value in rounds[name].items() if not stage.endswith("pretrain")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ class Lengths:
 
     supervised: image-steps of the first supervised run. doublings: how often that is doubled. pretrain_epochs, epochs:
     of STLD's stages; sigma: of its rounds 2 and on. naive_epochs: of naive's rounds. oversample: the labelled list's
-    length. size: crop side, px.
+    length. size: crop side, px. student: what STLD's and naive's later rounds start from, `init` for the champion's
+    weights, `fresh` for random ones. student_lr: their step size.
     """
 
     supervised: int
@@ -32,6 +33,8 @@ class Lengths:
     size: int = 128
     batch: int = 32
     lr: float = 2e-3
+    student: str = "init"
+    student_lr: float = 1e-3
 
     def stld_steps(self, frames: int) -> int:
         """Image-steps of the whole STLD run on `frames` site frames, round 0 apart."""
@@ -43,7 +46,8 @@ class Lengths:
         return self.rounds * self.naive_epochs * (self.oversample + frames)
 
 
-FULL = Lengths(supervised=15_000, doublings=3, pretrain_epochs=24, epochs=14, naive_epochs=21, oversample=900)
+FULL = Lengths(supervised=15_000, doublings=3, pretrain_epochs=10, epochs=8, naive_epochs=10, oversample=900)
+FRESH = replace(FULL, pretrain_epochs=24, epochs=14, student="fresh", student_lr=FULL.lr)  # random weights need longer
 QUICK = Lengths(
     supervised=480,
     doublings=1,
@@ -65,20 +69,20 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
     return _request(out / name, data, "supervised", options, lengths)
 
 
-def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
-    """STLD from the champion as round-0 teacher, students from random weights."""
+def stld_request(out: Path, data: Folders, name: str, champion: Path, lengths: Lengths) -> job.Request:
+    """STLD from the champion as round-0 teacher."""
     options = {
-        "start": "init", "student": "fresh", "rounds": lengths.rounds, "sigma": lengths.sigma,
+        "start": "init", "student": lengths.student, "rounds": lengths.rounds, "sigma": lengths.sigma,
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip
-    return _request(out / "stld", data, "stld", options, lengths, champion)
+    return _request(out / name, data, "stld", options, lengths, champion)
 
 
 def naive_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
     """Naive self-training from the same champion on the same frames."""
     options = {
-        "start": "init", "student": "fresh", "rounds": lengths.rounds, "epochs": lengths.naive_epochs,
+        "start": "init", "student": lengths.student, "rounds": lengths.rounds, "epochs": lengths.naive_epochs,
         "decay_at": [], "oversample": lengths.oversample,
     }  # fmt: skip
     return _request(out / "naive", data, "naive", options, lengths, champion)
@@ -97,7 +101,9 @@ def _request(
     changes = {
         "method": method, "name": f"refresh-{method}", "options": options,
         "crop": base.crop.model_copy(update={"size": lengths.size}),
-        "schedule": base.schedule.model_copy(update={"batch": lengths.batch, "lr": lengths.lr}),
+        "schedule": base.schedule.model_copy(
+            update={"batch": lengths.batch, "lr": lengths.student_lr if init else lengths.lr}
+        ),
     }  # fmt: skip
     return job.Request(
         recipe=recipe.checked(base.model_copy(update=changes), "refresh_faces"), data=data.labelled, out=out,
