@@ -44,7 +44,7 @@ class Plan:
     block_s: float
 
 
-QUICK, FULL = Plan(pairs=9, block_s=0.35), Plan(pairs=31, block_s=1.5)
+QUICK, FULL = Plan(pairs=9, block_s=0.35), Plan(pairs=15, block_s=1.0)
 
 
 def main() -> None:
