@@ -187,11 +187,15 @@ def sync_folder(path: Path) -> None:
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     file = path / MANIFEST
-    if not file.is_file():
-        raise BundleError(f"{path}: no {MANIFEST}, so this is not a bundle; make one with 'lmdeploy export'")
-    if file.stat().st_size > MAX_MANIFEST_BYTES:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(
+            f"{path}: no {MANIFEST}, so this is not a bundle; make one with 'lmdeploy export'"
+        ) from error
+    if len(raw) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{file}: larger than any {MANIFEST}; export the model again with 'lmdeploy export'")
-    raw = file.read_bytes()
     try:
         value = json.loads(raw)
     except ValueError as error:  # JSONDecodeError and bad UTF-8
@@ -213,10 +217,11 @@ def _verify(folder: Path, name: str, entry: FileEntry) -> None:
     if Path(name).name != name or name in {"", ".", ".."}:
         raise BundleError(f"{folder}: file name {name!r} leaves the bundle; refuse it and export again")
     file = folder / name
-    if not file.is_file():
-        raise BundleError(f"{folder}: {name} is missing; copy the whole bundle again")
-    size = file.stat().st_size
+    try:
+        size, found = file.stat().st_size, sha256_file(file)
+    except OSError as error:
+        raise BundleError(f"{folder}: {name} is missing ({error.strerror}); copy the whole bundle again") from error
     if size != entry.bytes:
         raise BundleError(f"{file}: {size} bytes instead of {entry.bytes}: truncated or altered; copy it again")
-    if sha256_file(file) != entry.sha256:
+    if found != entry.sha256:
         raise BundleError(f"{file} does not match {MANIFEST} (sha256): altered; copy or export it again")

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from lmdeploy.site.config import SiteConfig, read_config
 from lmdeploy.site.fingerprint import U64, fingerprint
 from lmdeploy.site.guard import Predict, anchor_fingerprints, nearest
 from lmdeploy.site.lock import writer
-from lmdeploy.site.registry import champion, champion_path
+from lmdeploy.site.registry import champion, with_champion
 from lmdeploy.site.store import FrameStore, StoredFrame, free_mb
 from lmdeploy.types import F32, U8, Box, Landmarks
 from lmdeploy.video.frame import Frame
@@ -77,7 +78,8 @@ def collect_source(
 
     if read_config(site).collecting == "off":
         raise InputError(f"collecting is switched off; allow it with 'lmdeploy site collect {site} --on'")
-    with Landmarker.load(champion_path(site), detector=detector, yunet=yunet) as landmarker:
+    load = partial(Landmarker.load, detector=detector, yunet=yunet)
+    with with_champion(site, load) as landmarker:
         frames = open_source(source)
         try:
             tally = collect_frames(site, islice(iter(frames), 0, None, every), landmarker.predict, source)

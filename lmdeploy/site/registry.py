@@ -12,8 +12,9 @@ There are no symbolic links; a reader that opened the old bundle goes on using i
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +27,7 @@ from lmdeploy.site.lock import writer
 KEEP = 5  # bundles kept for rollback beside the champion and the factory one
 BUNDLES, ALIASES = "bundles", "aliases"
 Name = Literal["champion", "candidate", "factory"]
+T = TypeVar("T")
 
 
 class Alias(BaseModel):
@@ -109,9 +111,27 @@ def champion_path(site: Path) -> Path:
     """Folder of the bundle that serves now; opening it (`read_bundle`) verifies every file of it."""
     alias = champion(site)
     path = bundle_folder(site, alias.digest)
-    if not (path / MANIFEST).is_file() or sha256_file(path / MANIFEST) != alias.digest:
+    try:
+        whole = sha256_file(path / MANIFEST) == alias.digest
+    except OSError:
+        whole = False
+    if not whole:
         raise BundleError(f"{path}: the champion's bundle is missing or altered; run 'lmdeploy site rollback {site}'")
     return path
+
+
+def with_champion(site: Path, use: Callable[[Path], T]) -> T:
+    """What `use` makes of the champion's folder; asked again when the champion was switched meanwhile.
+
+    A bundle is kept for KEEP switches after it served, but a reader that is slower than these finds it gone.
+    """
+    while True:
+        serial = champion(site).serial
+        try:
+            return use(champion_path(site))
+        except BundleError:
+            if champion(site).serial == serial:
+                raise
 
 
 def promote(site: Path, digest: str, *, expected: str, origin: str) -> Alias:

@@ -31,12 +31,12 @@ class Champion:
 
     def __init__(self, site: Path, load: Callable[[Path], Landmarker], warn: Callable[[str], None]) -> None:
         """Open the present champion."""
-        from lmdeploy.site.registry import ALIASES, champion_path
+        from lmdeploy.site.registry import ALIASES, with_champion
 
-        self._alias, self._find = site / ALIASES / "champion.json", partial(champion_path, site)
+        self._alias, self._use = site / ALIASES / "champion.json", partial(with_champion, site)
         self._load, self._warn = load, warn
         self._stamp = self._look()
-        self._now = load(self._find())
+        self._now: Landmarker = self._use(load)
         self._next: Landmarker | None = None
         self._looked = monotonic()
         self._thread: threading.Thread | None = None
@@ -72,12 +72,15 @@ class Champion:
             return 0, 0
         return stat.st_ino, stat.st_mtime_ns
 
+    def _load_other(self, path: Path) -> Landmarker | None:
+        """None when the champion was switched there and back."""
+        return None if self._now.model.digest.startswith(path.name) else self._load(path)
+
     def _replace(self) -> None:
         try:
-            path = self._find()
-            if self._now.model.digest.startswith(path.name):  # switched there and back
+            new: Landmarker | None = self._use(self._load_other)
+            if new is None:
                 return
-            new = self._load(path)
             if new.spec.landmarks != self._now.spec.landmarks:
                 raise BundleError("the new champion has other landmarks: restart 'lmdeploy predict' to serve it")
             size = new.spec.crop.size

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ def child(request: dict[str, Any], write: int) -> None:
         ACTIONS[request["action"]](Path(request["site"]), *request.get("arguments", []))
         os.write(write, str(count()).encode())
         code = 0
+    except BaseException:
+        traceback.print_exc()  # the test sees only the exit code; pytest shows this beside it
+        sys.stderr.flush()
+        raise
     finally:
         os._exit(code)
 
@@ -97,12 +102,13 @@ def refresh_action(site: Path) -> None:
 def promote_action(site: Path, sources: list[str], times: int) -> None:
     """Take in and promote other bundles than the champion in turn; every fifth switch is a rollback."""
     for turn in range(times):
+        now = registry.champion(site)
+        if now.rejected:  # after a rollback, also one after which this process was killed
+            now = now.model_copy(update={"rejected": ()})
+            registry.set_alias(site, "champion", now)
         if turn % 5 == 4:
             registry.rollback(site)
-            now = registry.champion(site)
-            registry.set_alias(site, "champion", now.model_copy(update={"rejected": ()}))
         else:
-            now = registry.champion(site)
             source = Path(sources[(now.serial + 1) % len(sources)])
             bundle = registry.add_bundle(site, source)
             registry.promote(site, bundle.digest, expected=now.digest, origin=f"turn-{turn}")

@@ -19,7 +19,7 @@ from lmdeploy.errors import LmdeployError
 from lmdeploy.site import audit
 from lmdeploy.site.collect import collect_frames
 from lmdeploy.site.journal import RefreshState, read_states
-from lmdeploy.site.registry import champion, champion_path
+from lmdeploy.site.registry import champion, champion_path, with_champion
 from lmdeploy.site.report import verify
 from lmdeploy.site.store import FrameStore
 from tests.site_kit import copy_site, frames, make_site, other_bundle, see_blobs
@@ -218,7 +218,7 @@ def test_reader_never_sees_a_half_switch_while_promoters_are_killed(
     def read() -> None:
         while not stop.is_set():
             try:
-                seen.append(read_bundle(champion_path(site)).digest)
+                seen.append(with_champion(site, read_bundle).digest)
             except LmdeployError as error:
                 failures.append(str(error))
 

@@ -23,6 +23,7 @@ from lmdeploy.site.registry import (
     read_alias,
     rollback,
     set_alias,
+    with_champion,
 )
 from tests.site_kit import other_bundle
 from tests.tiny_bundle import make_tiny_bundle
@@ -183,7 +184,7 @@ def test_reader_sees_only_complete_bundles_during_many_promotions(site: Path, bu
     def read() -> None:
         while not stop.wait(0.003):  # a pause, so that the writer gets its turns
             try:
-                seen.append(read_bundle(champion_path(site)).digest)
+                seen.append(with_champion(site, read_bundle).digest)
             except (BundleError, InputError) as error:
                 failures.append(error)
 
@@ -208,3 +209,26 @@ def test_alias_file_is_small_plain_json(site: Path) -> None:
     assert not path.is_symlink()
     assert path.stat().st_size < 1000
     assert registry.KEEP >= 2
+
+
+def test_a_reader_that_loses_its_bundle_to_a_switch_reads_the_new_champion(site: Path, bundles: list[Bundle]) -> None:
+    asked: list[str] = []
+
+    def use(path: Path) -> str:
+        asked.append(path.name)
+        if len(asked) == 1:  # between the look at the alias and the reading of the bundle
+            add_bundle(site, bundles[1].path)
+            promote(site, bundles[1].digest, expected=bundles[0].digest, origin="test")
+            raise BundleError("gone")
+        return read_bundle(path).digest
+
+    assert with_champion(site, use) == bundles[1].digest
+    assert asked == [bundles[0].digest[:16], bundles[1].digest[:16]]
+
+
+def test_a_champion_that_stays_broken_is_told(site: Path) -> None:
+    def use(path: Path) -> None:
+        raise BundleError("altered")
+
+    with pytest.raises(BundleError, match="altered"):
+        with_champion(site, use)
