@@ -18,7 +18,9 @@ lambda_r: weight of the pseudo loss; 0.1, 1, 1 as in the release ("code"), 0.1, 
 Differs from the paper: `start = "init"` takes the given weights as the round-0 model without training it (a site's
 champion); `student` says whether later rounds start from these weights too; `oversample_last` repeats the labelled
 list in the last round as well (the release does not, and then the main head sees few labelled steps: with short
-schedules the last round falls back); lengths are options.
+schedules the last round falls back); `aux_init = "main"` lets the auxiliary head begin as a copy of the main one:
+pseudo pretraining never trains it, and a random head at lambda 1 spoils the pretrained trunk before it has learnt
+anything, which short stages do not make good; lengths are options.
 """
 
 from __future__ import annotations
@@ -52,6 +54,9 @@ class Config(BaseModel):
     sigma: tuple[float, ...] = (2.2, 1.8, 1.5)  # for r = 2 .. T
     lambda_mode: Literal["code", "paper"] = "code"
     aux_head: Literal["aux", "main"] = "aux"  # which head learns from pseudo-labels in stage 2
+    aux_init: Literal["random", "main"] = (
+        "random"  # the auxiliary head at the start of each stage 2 with pseudo-labels
+    )
     start: Literal["train", "init"] = "train"
     student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
@@ -124,6 +129,8 @@ def stage_two(cfg: Config, trainer: Trainer, network: Heatmap, labelled: Crops, 
     parts = [Part(labelled, sigma=cfg.gt_sigma, oversample=oversample)]
     step: Step = supervised.step
     if pseudo is not None:
+        if cfg.aux_init == "main":
+            network.aux.load_state_dict(network.main.state_dict())
         parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2]))
         step = mixed_step(lambda_of(cfg, r), cfg.aux_head)
     trainer.fit(network, parts, step, Stage(name=f"round{r}", epochs=cfg.epochs, decay_at=cfg.decay_at))

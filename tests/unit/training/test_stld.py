@@ -97,3 +97,21 @@ def test_which_data_each_stage_sees(toy: Path, tmp_path: Path) -> None:
     assert [len(seen[f"round{r}"]) for r in range(5)] == [1, 1, 2, 2, 2]
     assert [seen[f"round{r}"][1].sigma for r in (2, 3, 4)] == [2.2, 1.8, 1.5]
     assert [seen[f"round{r}"][0].oversample for r in range(5)] == [24, 24, 24, 24, 0]
+
+
+@pytest.mark.parametrize(("aux_init", "same"), [("main", True), ("random", False)])
+def test_the_auxiliary_head_may_begin_as_a_copy_of_the_main_one(
+    aux_init: str, same: bool, toy: Path, tmp_path: Path
+) -> None:
+    cfg = stld.Config.model_validate({"epochs": 1, "pretrain_epochs": 5, "aux_init": aux_init})
+    ready = job.prepare(tiny_request(toy, tmp_path, "stld"))
+    found: dict[str, bool] = {}
+
+    def look(network: Heatmap, parts: list[Part], step: object, stage: Stage) -> None:
+        found[stage.name] = torch.equal(network.aux.weight, network.main.weight)
+
+    ready.trainer.fit = look  # type: ignore[method-assign,assignment]
+    stld.train(cfg, ready.trainer, ready.labelled, ready.unlabelled)
+    assert [found[f"round{r}"] for r in (2, 3, 4)] == [same] * 3
+    assert not found["round0"]
+    assert not found["round1"]
