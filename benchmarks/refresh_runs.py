@@ -72,7 +72,8 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
 def stld_request(out: Path, data: Folders, name: str, champion: Path, lengths: Lengths) -> job.Request:
     """STLD from the champion as round-0 teacher."""
     options = {
-        "start": "init", "student": lengths.student, "rounds": lengths.rounds, "sigma": lengths.sigma,
+        "start": "init", "student": lengths.student, "aux_init": "main",
+        "rounds": lengths.rounds, "sigma": lengths.sigma,
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip
