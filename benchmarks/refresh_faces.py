@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks import refresh_data, refresh_plot
+from benchmarks.record import write_result
 from benchmarks.refresh_runs import (
     FRESH,
     FULL,
@@ -170,8 +171,6 @@ def conclude(setting: Setting, tried: list[Tried], champion: Tried, frames: int,
     for name, value in figures.items():
         say(f"figure: {name}={value:.4f}")
     if record:
-        from benchmarks.record import write_result
-
         details = {"nme_final": nme_final, "rounds": rounds, "gate": verdict.model_dump()}
         details |= about(setting, tried, champion, frames)
         say(f"{write_result('refresh_faces', figures, details, [SEED])}")

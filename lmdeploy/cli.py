@@ -13,12 +13,9 @@ from typing import Any
 import click
 
 from lmdeploy import __version__
-from lmdeploy.errors import LmdeployError, MissingExtraError
+from lmdeploy.errors import LmdeployError, MissingExtraError, is_ours
 
 GROUP = "lmdeploy.commands"
-
-
-OURS = ("lmdeploy", "training", "export")
 
 
 class EntryPointGroup(click.Group):
@@ -47,7 +44,7 @@ class EntryPointGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             point = _find(ctx.invoked_subcommand or "")
-            if point is None or not point.extras or (error.name or "").partition(".")[0] in OURS:
+            if point is None or not point.extras or is_ours(error):
                 raise
             extras = ",".join(point.extras)
             raise MissingExtraError(

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+OURS = frozenset({"lmdeploy", "training", "export"})
+
+
+def is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether the missing module is one of this project's own: then it is a bug, not an extra to install."""
+    return (error.name or "").partition(".")[0] in OURS
+
 
 class LmdeployError(Exception):
     """Base of all errors meant for people: the message says what happened and what to do next."""

@@ -9,10 +9,9 @@ from pathlib import Path
 from lmdeploy.backends.base import Backend
 from lmdeploy.backends.ort import Device, OrtBackend
 from lmdeploy.bundle import ModelSpec, read_bundle
-from lmdeploy.errors import BundleError, MissingExtraError
+from lmdeploy.errors import BundleError, MissingExtraError, is_ours
 
 CHECKPOINT = "model.safetensors"
-OURS = ("lmdeploy", "training", "export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def _open_checkpoint(path: Path, threads: int | None, device: Device) -> Model:
         load = point.load()
         model = load(path, threads=threads, device=device)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OURS:
+        if is_ours(error):
             raise
         extras = ",".join(point.extras) or "train"
         raise MissingExtraError(

@@ -182,13 +182,19 @@ def test_refresh_killed_while_the_trainer_works(
     verify(site)
 
 
+def site_and_others(empty: Path, folder: Path) -> tuple[Path, list[str], list[str]]:
+    """A site, the digests of its champion and of three other bundles, and where these three lie."""
+    site = copy_site(empty, folder / "site")
+    base = read_bundle(champion_path(site))
+    bundles = [other_bundle(base, folder / str(n), f"0.9.{n}") for n in range(3)]
+    digests, sources = [base.digest, *(b.digest for b in bundles)], [str(b.path) for b in bundles]
+    return site, digests, sources
+
+
 def test_promotion_killed_at_every_call_leaves_a_verified_champion(
     driver: Driver, empty: Path, tmp_path: Path
 ) -> None:
-    site = copy_site(empty, tmp_path / "site")
-    base = read_bundle(champion_path(site))
-    bundles = [other_bundle(base, tmp_path / str(n), f"0.9.{n}") for n in range(3)]
-    digests, sources = [base.digest, *(b.digest for b in bundles)], [str(b.path) for b in bundles]
+    site, digests, sources = site_and_others(empty, tmp_path)
     calls = driver("promote", copy_site(site, tmp_path / "count"), sources, 1)["calls"]
     assert calls >= 12
     for kill_at in range(1, calls + 1):
@@ -207,10 +213,7 @@ def test_promotion_killed_at_every_call_leaves_a_verified_champion(
 def test_reader_never_sees_a_half_switch_while_promoters_are_killed(
     driver: Driver, empty: Path, tmp_path: Path
 ) -> None:
-    site = copy_site(empty, tmp_path / "site")
-    base = read_bundle(champion_path(site))
-    bundles = [other_bundle(base, tmp_path / str(n), f"0.9.{n}") for n in range(3)]
-    digests, sources = [base.digest, *(b.digest for b in bundles)], [str(b.path) for b in bundles]
+    site, digests, sources = site_and_others(empty, tmp_path)
     seen: list[str] = []
     failures: list[str] = []
     stop = threading.Event()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import time
 from pathlib import Path
+
+from lmdeploy.atomic import write_file
 
 SAVE_EVERY_S = float(os.environ.get("LMDEPLOY_SAVE_EVERY_S", "20"))  # a killed run loses about that much work
 HEADER = ("stage", "epoch", "name", "value")
@@ -22,11 +25,9 @@ class MetricsLog:
             with path.open(newline="") as stream:
                 rows = [r for r in csv.reader(stream) if len(r) == len(HEADER) and r[0] != HEADER[0]]
         kept = [r for r in rows if r[0] != stage or int(r[1]) <= start]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        with draft.open("w", newline="") as stream:
-            csv.writer(stream).writerows([HEADER, *kept])
-        draft.replace(path)
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([HEADER, *kept])
+        write_file(path, text.getvalue().encode())
         self._last_save = time.monotonic()
 
     def add(self, epoch: int, values: dict[str, float]) -> None:

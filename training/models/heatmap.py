@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Any
 
 import timm
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -119,8 +118,3 @@ def _initialise(net: Heatmap) -> None:
 def count_parameters(net: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
-def example_input(size: int) -> Tensor:
-    """Two blank crops f32[2,3,size,size], for tracing and shape checks."""
-    return torch.zeros(2, 3, size, size)
