@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.toy_faces import write_folder
 from lmdeploy.atomic import write_file
+from lmdeploy.bootstrap import bootstrap_interval, clusters_of
 from lmdeploy.dataset import Sample, read_labelled, read_list, read_unlabelled, select
 from lmdeploy.evaluate import evaluate
 from lmdeploy.geometry import landmark_box
@@ -19,6 +20,7 @@ from lmdeploy.images import read_image
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
 from lmdeploy.schema import load_schema
+from lmdeploy.site.measure import gate_errors
 from training.data.crops import labels_csv
 
 SITE_FRAMES = 1500
@@ -65,6 +67,14 @@ def nme(model: Path, folder: Path) -> float:
     """NME in per cent of a run or bundle on a labelled folder: image frame, ground-truth boxes."""
     opened = open_model(model, device="cpu")
     return evaluate(opened, read_labelled(folder, opened.spec.landmarks)).nme
+
+
+def difference(model: Path, other: Path, folder: Path) -> dict[str, float]:
+    """Mean over the images of NME(model) - NME(other), per cent, with its 95 % bootstrap interval by identity."""
+    samples = read_labelled(folder, open_model(other, device="cpu").spec.landmarks)
+    errors = gate_errors(model, samples, None) - gate_errors(other, samples, None)
+    low, high = bootstrap_interval(errors, clusters_of([sample.identity for sample in samples]))
+    return {"mean": float(errors.mean()), "low": low, "high": high}
 
 
 def box_site_frames(folder: Path, bundle: Path, detector: str, yunet: Path | None) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """What a refresh gains on real faces, against training longer on the same labels.
 
     champion   supervised on 60 images, its steps doubled until doubling no longer helps on the gate images
-    control    supervised on the same 60 images, with the champion's steps plus those of the longest run below
+    control    supervised on the same 60 images, with the champion's steps plus those of stld
     stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights
-    stld-fresh the same with students from random weights, which need longer stages
     naive      the same frames as true labels, about as many steps as stld
 
 NME is inter-ocular in image px on the whole test folder, ground-truth boxes. Choices (the champion's length, the gate)
-look at the gate images alone. Needs the folders faces68_300w and faces68; `--quick` draws its own faces instead.
+look at the gate images alone. The paired difference to the control comes with its bootstrap interval over the test
+images. Needs the folders faces68_300w and faces68; `--quick` draws its own faces instead.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import torch
 from benchmarks import refresh_data, refresh_plot
 from benchmarks.record import write_result
 from benchmarks.refresh_runs import (
-    FRESH,
     FULL,
     QUICK,
     Lengths,
+    control_name,
     naive_request,
     rounds_of,
     stld_request,
@@ -56,7 +56,6 @@ class Setting:
     out: Path
     data: refresh_data.Folders
     lengths: Lengths
-    fresh: Lengths
     detector: str
     yunet: Path | None
 
@@ -120,11 +119,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if options.quick:
         with tempfile.TemporaryDirectory() as folder:
             data = refresh_data.drawn(Path(folder) / "data")
-            execute(Setting(Path(folder), data, QUICK, QUICK, "whole_image", None), record=False)
+            execute(Setting(Path(folder), data, QUICK, "whole_image", None), record=False)
         return
     data = refresh_data.real(options.shared, options.out / "data", SEED)
     yunet = options.shared / "models" / "face_detection_yunet_2023mar.onnx"
-    execute(Setting(options.out, data, FULL, FRESH, "yunet", yunet), record=True)
+    execute(Setting(options.out, data, FULL, "yunet", yunet), record=True)
 
 
 def execute(setting: Setting, record: bool) -> None:
@@ -146,11 +145,10 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
         kept, dropped = refresh_data.box_site_frames(setting.data.site, bundle, setting.detector, setting.yunet)
         say(f"site frames: {kept} with a face, {dropped} dropped")
     frames = len(boxes.read_text().splitlines()) - 1
-    steps = champion.steps + setting.fresh.stld_steps(frames)
+    steps = champion.steps + setting.lengths.stld_steps(frames)
     asked = [
-        supervised_request(out, setting.data, "control", steps, setting.lengths),
-        stld_request(out, setting.data, "stld", bundle, setting.lengths),
-        stld_request(out, setting.data, "stld-fresh", bundle, setting.fresh),
+        supervised_request(out, setting.data, control_name(steps), steps, setting.lengths),
+        stld_request(out, setting.data, bundle, setting.lengths),
         naive_request(out, setting.data, bundle, setting.lengths),
     ]
     for run in pool.map(train_one, asked):
@@ -160,18 +158,20 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
 
 def conclude(setting: Setting, tried: list[Tried], champion: Tried, frames: int, record: bool) -> None:
     """Print the figures, draw the pictures and write the record."""
-    rounds = {name: rounds_of(setting.out / name) for name in ("control", "naive", "stld", "stld-fresh")}
-    final = {name: list(values.values())[-1] for name, values in rounds.items()}
-    nme_final = {"supervised": final["control"], "naive": final["naive"], "stld": final["stld"]}
-    nme_final["stld_fresh"] = final["stld-fresh"]
-    verdict = gate(setting, setting.out / "champion", setting.out / "stld")
+    out, steps = setting.out, champion.steps + setting.lengths.stld_steps(frames)
+    runs = {"supervised": out / control_name(steps), "naive": out / "naive", "stld": out / "stld"}
+    rounds = {name: rounds_of(run) for name, run in runs.items()}
+    nme_final = {name: list(values.values())[-1] for name, values in rounds.items()}
+    verdict = gate(setting, out / "champion", out / "stld")
     say(f"gate: {verdict.decision} ({verdict.reason})")
     pictures(setting, tried, champion, frames, rounds)
+    against = {name: refresh_data.difference(runs[name], runs["supervised"], setting.data.test) for name in runs}
+    say("stld minus control: {mean:+.3f} [{low:+.3f}, {high:+.3f}] %".format(**against["stld"]))
     figures = {f"nme_{name}": value for name, value in nme_final.items()} | {"nme_champion": champion.test}
     for name, value in figures.items():
         say(f"figure: {name}={value:.4f}")
     if record:
-        details = {"nme_final": nme_final, "rounds": rounds, "gate": verdict.model_dump()}
+        details = {"nme_final": nme_final, "rounds": rounds, "gate": verdict.model_dump(), "minus_control": against}
         details |= about(setting, tried, champion, frames)
         say(f"{write_result('refresh_faces', figures, details, [SEED])}")
 
@@ -181,15 +181,13 @@ def about(setting: Setting, tried: list[Tried], champion: Tried, frames: int) ->
     steps = {
         "champion": champion.steps,
         "stld": setting.lengths.stld_steps(frames),
-        "stld_fresh": setting.fresh.stld_steps(frames),
         "naive": setting.lengths.naive_steps(frames),
     }
     return {
         "frames": frames,
         "plateau": [{"image_steps": t.steps, "gate": t.gate, "test": t.test} for t in tried],
-        "image_steps": steps | {"control": steps["champion"] + steps["stld_fresh"]},
+        "image_steps": steps | {"control": steps["champion"] + steps["stld"]},
         "lengths": asdict(setting.lengths),
-        "lengths_fresh": asdict(setting.fresh),
         "folders": refresh_data.fingerprint(setting.data),
         "frame": "image",
         "normaliser": "inter-ocular",
@@ -203,12 +201,11 @@ def pictures(
     setting: Setting, tried: list[Tried], champion: Tried, frames: int, rounds: dict[str, dict[str, float]]
 ) -> None:
     """The curves and a sheet of test faces before and after."""
-    start, fresh = champion.steps, setting.fresh.stld_steps(frames)
+    start = champion.steps
     totals = {"naive": setting.lengths.naive_steps(frames), "stld": setting.lengths.stld_steps(frames)}
-    totals["stld-fresh"] = fresh
     lines = [refresh_plot.Line("supervised", [t.steps for t in tried], [t.test for t in tried])]
-    lines[0].steps.append(start + fresh)
-    lines[0].nme.append(rounds["control"]["supervised"])
+    lines[0].steps.append(start + totals["stld"])
+    lines[0].nme.append(rounds["supervised"]["supervised"])
     for name, total in totals.items():
         ends = [value for stage, value in rounds[name].items() if not stage.endswith("pretrain")]
         at = [start + round(total * i / (len(ends) - 1)) for i in range(len(ends))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ class Lengths:
 
     supervised: image-steps of the first supervised run. doublings: how often that is doubled. pretrain_epochs, epochs:
     of STLD's stages; sigma: of its rounds 2 and on. naive_epochs: of naive's rounds. oversample: the labelled list's
-    length. size: crop side, px. student: what STLD's and naive's later rounds start from, `init` for the champion's
-    weights, `fresh` for random ones. student_lr: their step size.
+    length. size: crop side, px. student_lr: step size of STLD and naive, whose students start from the champion.
     """
 
     supervised: int
@@ -33,7 +32,6 @@ class Lengths:
     size: int = 128
     batch: int = 32
     lr: float = 2e-3
-    student: str = "init"
     student_lr: float = 1e-3
 
     def stld_steps(self, frames: int) -> int:
@@ -46,8 +44,7 @@ class Lengths:
         return self.rounds * self.naive_epochs * (self.oversample + frames)
 
 
-FULL = Lengths(supervised=15_000, doublings=3, pretrain_epochs=10, epochs=8, naive_epochs=10, oversample=900)
-FRESH = replace(FULL, pretrain_epochs=24, epochs=14, student="fresh", student_lr=FULL.lr)  # random weights need longer
+FULL = Lengths(supervised=15_000, doublings=4, pretrain_epochs=20, epochs=16, naive_epochs=20, oversample=900)
 QUICK = Lengths(
     supervised=480,
     doublings=1,
@@ -62,6 +59,11 @@ QUICK = Lengths(
 )
 
 
+def control_name(steps: int) -> str:
+    """Run folder of the control of that many image-steps."""
+    return f"control-{steps}"
+
+
 def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths: Lengths) -> job.Request:
     """Supervised training on the labelled folder for about `steps` image-steps."""
     epochs = max(round(steps / lengths.oversample), 1)
@@ -69,21 +71,21 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
     return _request(out / name, data, "supervised", options, lengths)
 
 
-def stld_request(out: Path, data: Folders, name: str, champion: Path, lengths: Lengths) -> job.Request:
+def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
     """STLD from the champion as round-0 teacher."""
     options = {
-        "start": "init", "student": lengths.student, "aux_init": "main",
+        "start": "init", "student": "init", "aux_init": "main",
         "rounds": lengths.rounds, "sigma": lengths.sigma,
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip
-    return _request(out / name, data, "stld", options, lengths, champion)
+    return _request(out / "stld", data, "stld", options, lengths, champion)
 
 
 def naive_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
     """Naive self-training from the same champion on the same frames."""
     options = {
-        "start": "init", "student": lengths.student, "rounds": lengths.rounds, "epochs": lengths.naive_epochs,
+        "start": "init", "student": "init", "rounds": lengths.rounds, "epochs": lengths.naive_epochs,
         "decay_at": [], "oversample": lengths.oversample,
     }  # fmt: skip
     return _request(out / "naive", data, "naive", options, lengths, champion)
