@@ -13,8 +13,8 @@ import onnx
 import torch
 
 from lmdeploy.bundle import ModelSpec
+from training.models import Network
 from training.models.end_to_end import EndToEnd
-from training.models.heatmap import Heatmap
 
 OPSET = 20  # inside every supported parser's range
 OUTPUTS = ("points", "score", "spread", "nnm")
@@ -22,7 +22,7 @@ METADATA_KEY = "lmdeploy"
 LARGEST_BATCH = 256
 
 
-def to_onnx(network: Heatmap, spec: ModelSpec) -> bytes:
+def to_onnx(network: Network, spec: ModelSpec) -> bytes:
     """ONNX bytes of a trained network: `images` u8[B,S,S,3] -> points, score, spread, nnm, with B dynamic.
 
     The file repeats the spec in its metadata, so that model.onnx alone says what it is.

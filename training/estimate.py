@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from training import job
 from training.data.crops import Crops
-from training.engine.batch import Drawer
-from training.engine.fit import Stage, Step
+from training.engine.fit import Schedule, Stage, Step, make_optimiser
+from training.engine.predictor import predict_crops
+from training.engine.sampler import batches
 from training.engine.train_set import Part, TrainSet
-from training.engine.trainer import Trainer
+from training.engine.trainer import Predict, Trainer
 from training.methods import METHODS, supervised
-from training.models.heatmap import Heatmap, count_parameters
+from training.models import Network, count_parameters
 
 STEPS = 6
 
@@ -50,13 +52,18 @@ class _Counter:
         self.new_network = trainer.new_network
         self.steps = 0
 
-    def fit(self, network: Heatmap, parts: list[Part], step: Step, stage: Stage) -> None:
-        self.steps += stage.epochs * len(TrainSet(parts))
+    def fit(
+        self, network: nn.Module, parts: list[Part], step: Step, stage: Stage, schedule: Schedule | None = None
+    ) -> None:
+        lengths = TrainSet(parts).lengths
+        rows = batches(lengths, self.settings.schedule.batch, stage.mu, torch.Generator())
+        self.steps += stage.epochs * sum(len(batch) for batch in rows)
 
-    def pseudo_label(self, network: Heatmap, crops: Crops, round_name: str) -> Crops:
-        return crops
+    def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
+        centre = np.full_like(crops.points, crops.images.shape[1] / 2)
+        return crops.with_points(centre, np.ones_like(centre[..., 0]))
 
-    def report(self, network: Heatmap, name: str) -> None:
+    def report(self, network: Network, name: str) -> None:
         pass
 
 
@@ -79,11 +86,9 @@ def _images_per_s(ready: job.Prepared) -> float:
     batch = trainer.settings.schedule.batch
     part = Part(ready.labelled, oversample=STEPS * batch)
     network = trainer.new_network()
-    plain = torch.optim.Adam(network.parameters())
+    plain = make_optimiser(network, trainer.settings.schedule)
     module, optimiser = trainer.fabric.setup(network, plain)
-    drawer = Drawer(
-        TrainSet([part]), trainer.settings.spec, network.cfg.stride, trainer.settings.augment, trainer.fabric.device
-    )
+    drawer = trainer.drawer([part])
     draw = torch.Generator().manual_seed(0)
     for _ in range(STEPS):
         start = time.perf_counter()

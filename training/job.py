@@ -28,9 +28,10 @@ from training.engine import checkpoint
 from training.engine.predictor import TorchBackend, pick_device
 from training.engine.trainer import Settings, Trainer
 from training.methods import METHODS
-from training.models.heatmap import Heatmap
+from training.models import Network
 from training.recipe import Recipe
 
+MORE = "give --unlabelled FOLDER, or --labelled to split --data"
 log = logging.getLogger(__name__)
 
 
@@ -74,8 +75,8 @@ def prepare(request: Request) -> Prepared:
     start = _start(request.recipe, request.init, schema)
     recipe = start.recipe
     pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
-    needed = request.recipe.method != "supervised"
-    boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=needed)
+    method = METHODS[recipe.method]
+    boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=method.unlabelled)
     spec = _spec(start, schema, boxes.maps, pools, request.licence)
     fabric = _fabric(request)
     settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
@@ -84,6 +85,8 @@ def prepare(request: Request) -> Prepared:
     cache = request.out / "cache"
     labelled = crop_cache.build(boxes.labelled, schema.points, recipe.crop, cache, "labelled")
     unlabelled = None
+    if method.unlabelled and not boxes.unlabelled:
+        raise InputError(f"{recipe.method} needs unlabelled images: {MORE}")
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
     notes = [*pools.notes, *boxes.notes]
@@ -160,13 +163,13 @@ def _cpu_has_bf16() -> bool:
     return "AVX512" in torch.backends.cpu.get_cpu_capability() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _reporter(request: Request, spec: ModelSpec, device: torch.device) -> Callable[[Heatmap, str], None]:
+def _reporter(request: Request, spec: ModelSpec, device: torch.device) -> Callable[[Network, str], None]:
     """Measures each round on the --eval folder and keeps the result beside the run."""
     if request.evaluate is None:
         return lambda network, name: None
     samples = read_labelled(request.evaluate, spec.landmarks)
 
-    def report(network: Heatmap, name: str) -> None:
+    def report(network: Network, name: str) -> None:
         model = Model(spec, TorchBackend(network, spec.codec, device), digest="")
         result = evaluate(model, samples)
         log.info("%s: NME %.3f %% on %d images", name, result.nme, result.images)

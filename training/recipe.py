@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
 from training.augment import config
-from training.codec import CODECS
+from training.codec import CODECS, OF_NETWORK
 from training.engine.fit import Schedule
 from training.methods import METHODS
-from training.models import heatmap
+from training.models import CONFIGS, NetworkConfig, heatmap
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -36,7 +36,7 @@ class Recipe(BaseModel):
     method: str
     name: str = "detector"
     codec: str = "subpixel"
-    network: heatmap.Config = heatmap.Config()
+    network: NetworkConfig = heatmap.Config()
     crop: CropRule = CropRule()
     schedule: Schedule = Schedule()
     augment: config.Config = config.Config()
@@ -80,6 +80,11 @@ def checked(recipe: Recipe, origin: str) -> Recipe:
         raise InputError(f"{origin}: method {recipe.method!r} is none of {', '.join(sorted(METHODS))}")
     if recipe.codec not in CODECS:
         raise InputError(f"{origin}: codec {recipe.codec!r} is none of {', '.join(sorted(CODECS))}")
+    if recipe.codec not in OF_NETWORK[recipe.network.kind]:
+        fitting = " or ".join(OF_NETWORK[recipe.network.kind])
+        raise InputError(
+            f"{origin}: codec {recipe.codec!r} does not fit a {recipe.network.kind} network; use {fitting}"
+        )
     if recipe.crop.size % 32:
         raise InputError(f"{origin}: crop.size is {recipe.crop.size}; it must be a multiple of 32")
     recipe.method_config()
@@ -91,7 +96,7 @@ def _validate(model: type[T], value: dict[str, Any], origin: str) -> T:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part not in CONFIGS)
         if first["type"] != "extra_forbidden":
             raise InputError(f"{origin}: {where}: {first['msg']}") from error
         near = difflib.get_close_matches(str(first["loc"][-1]), _fields(model, first["loc"][:-1]), 1)
@@ -101,6 +106,11 @@ def _validate(model: type[T], value: dict[str, Any], origin: str) -> T:
 
 def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
+        if part == "network":
+            continue
+        if part in CONFIGS:  # the kind of network, which pydantic puts into the path after `network`
+            model = CONFIGS[str(part)]
+            continue
         inner = model.model_fields[str(part)].annotation
         assert isinstance(inner, type)
         assert issubclass(inner, BaseModel)

@@ -12,12 +12,22 @@ and cameras differ (all of them are options; `config.STLD` has the paper's value
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from training.augment import geometry, photometric
 from training.augment.config import Config
+
+
+class View(NamedTuple):
+    """images f32[B,3,S,S] in [0, 255]; points f32[B,K,2] crop px; matrix f32[B,2,3] cache -> crop px; flip bool[B]."""
+
+    images: Tensor
+    points: Tensor
+    matrix: Tensor
+    flip: Tensor
 
 
 def draw_matrices(
@@ -39,9 +49,7 @@ def draw_matrices(
     return geometry.about_centre(linear, shift, source_size, size), flip
 
 
-def augment(
-    images: Tensor, points: Tensor, size: int, flip_index: Tensor, cfg: Config, draw: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, points: Tensor, size: int, flip_index: Tensor, cfg: Config, draw: torch.Generator) -> View:
     """Random views of a batch.
 
     Args:
@@ -53,15 +61,15 @@ def augment(
         draw: a CPU generator; the same state gives the same batch on every device.
 
     Returns:
-        images f32[B,3,size,size] in [0, 255] and points f32[B,K,2] in crop px.
+        The views, with the maps that made them; points of a mirrored sample carry their mirror twins' names.
     """
     device = images.device
     matrices, flip = draw_matrices(len(images), images.shape[1], size, cfg, draw)
-    matrices = matrices.to(device)
+    matrices, flip = matrices.to(device), flip.to(device)
     x = geometry.warp(images.permute(0, 3, 1, 2).float(), matrices, size)
     moved = geometry.transform(matrices, points)
-    moved = torch.where(flip.to(device).view(-1, 1, 1), moved[:, flip_index], moved)
-    return photometric.change(x, cfg, draw), moved
+    moved = torch.where(flip.view(-1, 1, 1), moved[:, flip_index], moved)
+    return View(photometric.change(x, cfg, draw), moved, matrices, flip)
 
 
 def centre_view(images: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:

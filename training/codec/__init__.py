@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from training.codec import stld, subpixel
+from training.codec import coords, measures, stld, subpixel
 from training.codec.base import Codec
 
 CODECS: dict[str, Codec] = {
-    "stld": Codec(stld.encode, stld.decode),
-    "subpixel": Codec(subpixel.encode, subpixel.decode),
+    "coords": Codec(coords.encode, coords.decode, measures.of_heads),
+    "stld": Codec(stld.encode, stld.decode, measures.of_maps),
+    "subpixel": Codec(subpixel.encode, subpixel.decode, measures.of_maps),
 }
 
-__all__ = ["CODECS", "Codec"]
+OF_NETWORK = {"heatmap": ("subpixel", "stld"), "transformer": ("coords",)}
+"""The codecs that decode the output of a kind of network."""
+
+__all__ = ["CODECS", "OF_NETWORK", "Codec"]

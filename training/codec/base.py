@@ -12,8 +12,20 @@ Encode = Callable[[Tensor, Tensor, int, int], Tensor]
 Decode = Callable[[Tensor, int], Tensor]
 
 
+class Measures(NamedTuple):
+    """What an output says of itself: score f32[B,K] in [0,1]; spread f32[B,K] crop px; nnm f32[B,K] or NaN."""
+
+    score: Tensor
+    spread: Tensor
+    nnm: Tensor
+
+
+Measure = Callable[[Tensor, Tensor, int], Measures]
+"""(main output, auxiliary output, stride) -> Measures."""
+
+
 class Codec(NamedTuple):
-    """encode(points, sigma, cells, stride) -> maps and decode(maps, stride) -> points.
+    """encode(points, sigma, cells, stride) -> maps, decode(maps, stride) -> points, measure(main, aux, stride).
 
     points: f32[B,K,2] crop px, (x, y). sigma: f32[B] map cells. maps: f32[B,K,h,w] with h = w = cells.
     Map cell m stands for crop px m * stride + (stride - 1) / 2.
@@ -21,6 +33,7 @@ class Codec(NamedTuple):
 
     encode: Encode
     decode: Decode
+    measure: Measure
 
 
 def to_cells(points: Tensor, stride: int) -> Tensor:

@@ -1,24 +1,29 @@
-"""What a heatmap says of itself beside its peak's place: score, spread and NNM."""
+"""What an output says of itself beside the points: score, spread and NNM."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.codec.base import peak_cell, window
+from training.codec.base import Measures, peak_cell, window
 
 SIDE = 7  # cells of the window
+AGREEMENT = 0.05  # crop widths between two heads at which the score falls to 1/e
 
 
-class Measures(NamedTuple):
-    """score f32[B,K] in [0,1], the clipped peak; spread f32[B,K] crop px; nnm f32[B,K]."""
+def of_maps(main: Tensor, aux: Tensor, stride: int) -> Measures:
+    """Measures of the main head's maps; the auxiliary ones are not looked at."""
+    return measure(main, stride)
 
-    score: Tensor
-    spread: Tensor
-    nnm: Tensor
+
+def of_heads(main: Tensor, aux: Tensor, stride: int) -> Measures:
+    """Measures of two coordinate heads f32[B,K,2] (crop widths): spread is their distance, crop px.
+
+    score = exp(-distance / 5 % of the crop's side); a coordinate model has no window mass, so nnm is NaN.
+    """
+    apart = (main - aux).norm(dim=-1)
+    return Measures(torch.exp(-apart / AGREEMENT), apart * stride, torch.full_like(apart, float("nan")))
 
 
 def measure(maps: Tensor, stride: int) -> Measures:

@@ -29,21 +29,23 @@ class Crops:
     """N cached crops.
 
     images: u8[N,M,M,3] RGB (a memory map). points: f32[N,K,2], cache px, NaN = not annotated.
-    matrices: f64[N,2,3], image px -> cache px. names: file names.
+    matrices: f64[N,2,3], image px -> cache px. names: file names. score: f32[N,K], confidence of predicted labels;
+    None for true ones.
     """
 
     images: U8
     points: F32
     matrices: F64
     names: tuple[str, ...]
+    score: F32 | None = None
 
     def __len__(self) -> int:
         """N."""
         return len(self.images)
 
-    def with_points(self, points: F32) -> Crops:
-        """The same crops with other labels f32[N,K,2], cache px."""
-        return replace(self, points=points)
+    def with_points(self, points: F32, score: F32 | None = None) -> Crops:
+        """The same crops with other labels f32[N,K,2], cache px, and their confidence f32[N,K]."""
+        return replace(self, points=points, score=score)
 
     def points_frame(self, points: F32) -> F32:
         """Points f32[N,K,2] in cache px -> image px."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lmdeploy.bundle import ModelSpec
-from training.augment import config, pipeline
+from training.augment import config, geometry, pipeline
 from training.codec import CODECS
-from training.engine.train_set import TrainSet
+from training.engine.train_set import Rows, TrainSet
 from training.models.end_to_end import normalise
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """x: f32[B,3,S,S] normalised. points: f32[B,K,2] crop px. target: f32[B,K,h,w]. visible: bool[B,K].
+    """One random view of B samples.
 
-    pseudo: bool[B], whose labels were predicted.
+    x: f32[B,3,S,S] normalised. points: f32[B,K,2] crop px, 0 where not visible. target: what the codec draws of them.
+    visible: bool[B,K], annotated. pseudo: bool[B], not of the labelled part. p: f32[B], shrink exponent of coordinate
+    losses. score: f32[B,K], 1 for true labels. matrix: f32[B,2,3], cache px -> crop px of this view. flip: bool[B],
+    mirrored (points are already renamed). step: batches of the stage before this one. progress: share of the stage
+    behind, [0, 1). view(strengths): another random view of the same samples.
     """
 
     x: Tensor
@@ -26,27 +31,57 @@ class Batch:
     target: Tensor
     visible: Tensor
     pseudo: Tensor
+    p: Tensor
+    score: Tensor
+    matrix: Tensor
+    flip: Tensor
+    step: int
+    progress: float
+    view: Callable[[config.Config], Batch]
 
 
 class Drawer:
-    """Turns rows of a TrainSet into augmented batches with their target maps."""
+    """Turns rows of a TrainSet into augmented batches with their targets."""
 
     def __init__(self, data: TrainSet, spec: ModelSpec, stride: int, cfg: config.Config, device: torch.device) -> None:
         """Keep what never changes during a stage."""
-        self.data, self.stride, self.cfg, self.device = data, stride, cfg, device
+        self.data, self.stride, self.device = data, stride, device
         self.size = spec.crop.size
-        self.encode = CODECS[spec.codec].encode
+        self._encode = CODECS[spec.codec].encode
         self.flip_index = torch.tensor(spec.landmarks.flip_index, device=device)
-        if not spec.landmarks.mirror:
-            self.cfg = cfg.model_copy(update={"p_flip": 0.0})
+        self._mirror = spec.landmarks.mirror
+        self.cfg = self._allowed(cfg)
 
-    def draw(self, rows: Tensor, generator: torch.Generator) -> Batch:
+    def draw(self, rows: Tensor, generator: torch.Generator, step: int = 0, progress: float = 0.0) -> Batch:
         """The batch of rows i64[B]; the same generator state gives the same batch."""
-        raw = self.data.gather(rows)
-        images, points = raw.images.to(self.device), raw.points.to(self.device)
-        x, points = pipeline.augment(images, points, self.size, self.flip_index, self.cfg, generator)
-        visible = torch.isfinite(points).all(dim=-1)
-        points = torch.where(visible.unsqueeze(-1), points, torch.zeros_like(points))
-        target = self.encode(points, raw.sigma.to(self.device), self.size // self.stride, self.stride)
-        x = normalise(x).contiguous(memory_format=torch.channels_last)
-        return Batch(x, points, target, visible, raw.pseudo.to(self.device))
+        raw = self.data.gather(rows).to(self.device)
+        return self._view(raw, self.cfg, generator, step, progress)
+
+    def encode(self, points: Tensor, sigma: Tensor) -> Tensor:
+        """The codec's targets of points f32[B,K,2] (crop px), sigma f32[B] (map cells)."""
+        return self._encode(points, sigma, self.size // self.stride, self.stride)
+
+    def _view(self, raw: Rows, cfg: config.Config, draw: torch.Generator, step: int, progress: float) -> Batch:
+        seen = pipeline.augment(raw.images, raw.points, self.size, self.flip_index, cfg, draw)
+        visible = torch.isfinite(seen.points).all(dim=-1)
+        points = torch.where(visible.unsqueeze(-1), seen.points, torch.zeros_like(seen.points))
+        x = normalise(seen.images).contiguous(memory_format=torch.channels_last)
+        score = raw.score if raw.score is not None else torch.ones_like(points[..., 0])
+        score = torch.where(seen.flip.unsqueeze(1), score[:, self.flip_index], score)
+
+        def again(other: config.Config) -> Batch:
+            return self._view(raw, self._allowed(other), draw, step, progress)
+
+        return Batch(
+            x, points, self.encode(points, raw.sigma), visible, raw.pseudo, raw.p, score, seen.matrix, seen.flip,
+            step, progress, again,
+        )  # fmt: skip
+
+    def _allowed(self, cfg: config.Config) -> config.Config:
+        return cfg if self._mirror else cfg.model_copy(update={"p_flip": 0.0})
+
+
+def carry(points: Tensor, source: Batch, target: Batch, flip_index: Tensor) -> Tensor:
+    """Points f32[B,K,2] in the crop px of view `source` -> the crop px of view `target` of the same samples."""
+    renamed = torch.where((source.flip != target.flip).view(-1, 1, 1), points[:, flip_index], points)
+    return geometry.transform(target.matrix, geometry.transform(geometry.invert(source.matrix), renamed))

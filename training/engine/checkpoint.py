@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
-from training.models import heatmap
+from training.models import NetworkConfig
 
 KEY = "lmdeploy"
 KIND = "lmdeploy-checkpoint"
@@ -31,7 +31,7 @@ class About(BaseModel):
     kind: str = KIND
     version: int = VERSION
     spec: ModelSpec
-    network: heatmap.Config
+    network: NetworkConfig
     epoch: int = 0  # epochs finished
     done: bool = True
 

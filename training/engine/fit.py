@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lmdeploy.errors import InputError
 from training.engine.batch import Batch, Drawer
 from training.engine.progress import Progress
+from training.engine.sampler import batches
 
 Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
 """(network, batch) -> scalars, among them `loss`."""
@@ -35,16 +36,23 @@ class Schedule(BaseModel):
     decay: Literal["step", "cosine"] = "step"  # step: x0.1 at the method's decay epochs
     warm_up: float = Field(default=0.0, ge=0, lt=1)  # share of the stage in which lr rises from 0
     weight_decay: float = 0.0
+    optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # of sgd
+    betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
 
 
 class Stage(BaseModel):
-    """One training stage: its name in the run folder, its length and where the step size falls (in epochs)."""
+    """One training stage: its name in the run folder, its length and where the step size falls (in epochs).
+
+    mu: unlabelled rows per labelled row in every batch, the first part being the labelled one; 0: one shuffled list.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     epochs: int = Field(ge=1)
     decay_at: tuple[int, ...] = ()
+    mu: int = Field(default=0, ge=0)
 
 
 EpochEnd = Callable[[int, dict[str, float]], None]
@@ -73,6 +81,18 @@ def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
     return float(0.1 ** sum(progress >= epoch for epoch in stage.decay_at))
 
 
+def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """The schedule's optimiser over all trainable weights of `network`."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    lr, decay = schedule.lr, schedule.weight_decay
+    if schedule.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=lr, momentum=schedule.momentum, weight_decay=decay)
+    if schedule.optimiser == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=lr, weight_decay=decay)
+    family = torch.optim.Adam if schedule.optimiser == "adam" else torch.optim.AdamW
+    return family(weights, lr=lr, betas=schedule.betas, weight_decay=decay)
+
+
 def seed_of(seed: int, stage: str, epoch: int) -> int:
     """A 63-bit seed of its own for every epoch of every stage."""
     digest = hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()
@@ -95,13 +115,14 @@ def fit(
             seed = seed_of(plan.seed, stage.name, epoch)
             torch.manual_seed(seed)
             draw = torch.Generator().manual_seed(seed)
-            batches = _batches(len(drawer.data), schedule.batch, draw)
+            rows_of = batches(drawer.data.lengths, schedule.batch, stage.mu, draw)
             means = _Means()
-            for i, rows in enumerate(batches):
-                rate = schedule.lr * factor(schedule, stage, epoch + i / len(batches))
+            for i, rows in enumerate(rows_of):
+                behind = epoch + i / len(rows_of)
+                rate = schedule.lr * factor(schedule, stage, behind)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                losses = step(network, drawer.draw(rows, draw))
+                losses = step(network, drawer.draw(rows, draw, epoch * len(rows_of) + i, behind / stage.epochs))
                 fabric.backward(losses["loss"])
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -109,12 +130,6 @@ def fit(
             values = means.close(stage.name, epoch)
             plan.epoch_end(epoch + 1, values | {"lr": rate})
             progress.advance(note=f"loss {values['loss']:.3g}, {values['images_per_s']:.0f} images/s")
-
-
-def _batches(count: int, size: int, draw: torch.Generator) -> list[Tensor]:
-    """Shuffled rows in batches; a last batch of one would leave batch norm without a variance, so it is dropped."""
-    batches = list(torch.split(torch.randperm(count, generator=draw), size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
 class _Means:

@@ -14,8 +14,8 @@ from lmdeploy.model import Model
 from lmdeploy.types import F32, U8, Prediction
 from training.data.crops import Crops
 from training.engine import checkpoint
+from training.models import Network, build
 from training.models.end_to_end import EndToEnd
-from training.models.heatmap import Heatmap
 
 BATCH = 64
 
@@ -23,7 +23,7 @@ BATCH = 64
 class TorchBackend:
     """Runs a network in PyTorch, fp32, eval mode."""
 
-    def __init__(self, network: Heatmap, codec: str, device: torch.device) -> None:
+    def __init__(self, network: Network, codec: str, device: torch.device) -> None:
         """Share the network's weights: later training changes this backend's answers too."""
         self.provider = f"torch-{device.type}"
         self._device = device
@@ -43,7 +43,7 @@ class TorchBackend:
         """Nothing to free before the garbage collector does."""
 
 
-def predict_crops(network: Heatmap, spec: ModelSpec, crops: Crops, device: torch.device) -> Prediction:
+def predict_crops(network: Network, spec: ModelSpec, crops: Crops, device: torch.device) -> Prediction:
     """Landmarks of the plain crops; points come in cache px, as Crops.points."""
     backend = TorchBackend(network, spec.codec, device)
     size = spec.crop.size
@@ -57,9 +57,9 @@ def predict_crops(network: Heatmap, spec: ModelSpec, crops: Crops, device: torch
     return Prediction(join("points") + np.float32(start), join("score"), join("spread"), join("nnm"))
 
 
-def load_network(about: checkpoint.About) -> Heatmap:
+def load_network(about: checkpoint.About) -> Network:
     """An untrained network of the checkpoint's architecture; its weights follow from load_state_dict."""
-    return Heatmap(about.network.model_copy(update={"pretrained": False}), about.spec.landmarks.points)
+    return build(about.network.model_copy(update={"pretrained": False}), about.spec.landmarks.points)
 
 
 def open_checkpoint(path: str | Path, *, threads: int | None = None, device: str = "auto") -> Model:

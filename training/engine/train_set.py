@@ -15,24 +15,44 @@ from training.data.crops import Crops
 class Part:
     """Crops of one source.
 
-    pseudo: the labels were predicted. sigma: width of the target Gaussian, map cells. oversample: the list is
-    repeated until it has at least that many entries (STLD's os_num); 0 leaves it as it is.
+    pseudo: the labels were predicted, or are not to be used. sigma: width of the target Gaussian, map cells. p: shrink
+    exponent of coordinate losses. oversample: the list is repeated until it has at least that many entries (STLD's
+    os_num); 0 leaves it as it is. rows: which of the crops count; None for all of them.
     """
 
     crops: Crops
     pseudo: bool = False
     sigma: float = 1.5
+    p: float = 1.0
     oversample: int = 0
+    rows: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        """Entries before oversampling."""
+        return len(self.crops) if self.rows is None else len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Gathered samples: images u8[B,M,M,3], points f32[B,K,2] cache px, pseudo bool[B], sigma f32[B]."""
+    """Gathered samples: images u8[B,M,M,3], points f32[B,K,2] cache px, pseudo bool[B], sigma f32[B] map cells.
+
+    p: f32[B]. score: f32[B,K], confidence of the labels, 1 for true ones; None when no part has any.
+    """
 
     images: Tensor
     points: Tensor
     pseudo: Tensor
     sigma: Tensor
+    p: Tensor
+    score: Tensor | None = None
+
+    def to(self, device: torch.device) -> Rows:
+        """The same samples on another device."""
+        score = None if self.score is None else self.score.to(device)
+        return Rows(
+            self.images.to(device), self.points.to(device), self.pseudo.to(device), self.sigma.to(device),
+            self.p.to(device), score,
+        )  # fmt: skip
 
 
 class TrainSet:
@@ -45,11 +65,15 @@ class TrainSet:
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             self._images = [torch.from_numpy(part.crops.images) for part in parts]
         self._points = [torch.from_numpy(part.crops.points) for part in parts]
+        self._score = [_score(part.crops) for part in parts] if any(p.crops.score is not None for p in parts) else None
         self._pseudo = torch.tensor([part.pseudo for part in parts])
         self._sigma = torch.tensor([part.sigma for part in parts])
-        lengths = [max(len(part.crops), part.oversample) for part in parts]
-        self._part = torch.cat([torch.full((n,), i) for i, n in enumerate(lengths)])
-        self._row = torch.cat([torch.arange(n) % len(part.crops) for n, part in zip(lengths, parts, strict=True)])
+        self._p = torch.tensor([part.p for part in parts])
+        self.lengths = tuple(max(len(part), part.oversample) if len(part) else 0 for part in parts)
+        self._part = torch.cat([torch.full((n,), i) for i, n in enumerate(self.lengths)])
+        self._row = torch.cat(
+            [_entries(part)[torch.arange(n) % max(len(part), 1)] for n, part in zip(self.lengths, parts, strict=True)]
+        )
 
     def __len__(self) -> int:
         """Number of rows, repeats counted."""
@@ -58,12 +82,27 @@ class TrainSet:
     def gather(self, rows: Tensor) -> Rows:
         """Samples of rows i64[B]."""
         part, row = self._part[rows], self._row[rows]
-        if len(self._images) == 1:
-            images, points = self._images[0][row], self._points[0][row]
-        else:
-            images = torch.empty(len(rows), *self._images[0].shape[1:], dtype=torch.uint8)
-            points = torch.empty(len(rows), *self._points[0].shape[1:])
-            for i, (all_images, all_points) in enumerate(zip(self._images, self._points, strict=True)):
-                mine = part == i
-                images[mine], points[mine] = all_images[row[mine]], all_points[row[mine]]
-        return Rows(images, points, self._pseudo[part], self._sigma[part])
+        score = None if self._score is None else _pick(self._score, part, row)
+        return Rows(
+            _pick(self._images, part, row), _pick(self._points, part, row), self._pseudo[part], self._sigma[part],
+            self._p[part], score,
+        )  # fmt: skip
+
+
+def _entries(part: Part) -> Tensor:
+    return torch.arange(len(part.crops)) if part.rows is None else torch.tensor(part.rows, dtype=torch.int64)
+
+
+def _score(crops: Crops) -> Tensor:
+    return torch.ones(crops.points.shape[:2]) if crops.score is None else torch.from_numpy(crops.score)
+
+
+def _pick(arrays: list[Tensor], part: Tensor, row: Tensor) -> Tensor:
+    """Entries [B,...] at `row` of the arrays of `part`."""
+    if len(arrays) == 1:
+        return arrays[0][row]
+    out = torch.empty(len(row), *arrays[0].shape[1:], dtype=arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        mine = part == i
+        out[mine] = array[row[mine]]
+    return out

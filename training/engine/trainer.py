@@ -10,21 +10,24 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
+from lmdeploy.types import Prediction
 from training.augment import config
 from training.data.crops import Crops, labels_csv
 from training.engine import checkpoint, metrics_log
 from training.engine.batch import Drawer
-from training.engine.fit import Plan, Schedule, Stage, Step, fit
+from training.engine.fit import Plan, Schedule, Stage, Step, fit, make_optimiser
 from training.engine.predictor import predict_crops
 from training.engine.train_set import Part, TrainSet
-from training.models import heatmap
-from training.models.heatmap import Heatmap
+from training.models import Network, NetworkConfig, build, stride_of
 
-Report = Callable[[Heatmap, str], None]
+Report = Callable[[Network, str], None]
+Predict = Callable[[Network, ModelSpec, Crops, torch.device], Prediction]
+"""(network, spec, crops, device) -> points in cache px and their scores."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Settings:
     """What all stages of a run share."""
 
     spec: ModelSpec
-    network: heatmap.Config
+    network: NetworkConfig
     schedule: Schedule
     augment: config.Config
     seed: int
@@ -47,13 +50,13 @@ class Trainer:
         self._init = checkpoint.read(init).weights if init else None
         self.starts_from_init = init is not None
 
-    def new_network(self, fresh: bool = False) -> Heatmap:
+    def new_network(self, fresh: bool = False) -> Network:
         """A network with the starting weights: --init, ImageNet, or random ones drawn from the seed.
 
         fresh: leave --init aside.
         """
         torch.manual_seed(self.settings.seed)
-        network = Heatmap(self.settings.network, self.settings.spec.landmarks.points)
+        network = build(self.settings.network, self.settings.spec.landmarks.points)
         if self._init is not None and not fresh:
             try:
                 network.load_state_dict(self._init)
@@ -61,14 +64,16 @@ class Trainer:
                 raise InputError(f"--init does not fit the recipe's network: {str(error).splitlines()[-1]}") from error
         return network.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def fit(self, network: Heatmap, parts: list[Part], step: Step, stage: Stage) -> None:
-        """Train `network` in place for one stage, from where an interrupted run left it.
+    def fit(
+        self, network: nn.Module, parts: list[Part], step: Step, stage: Stage, schedule: Schedule | None = None
+    ) -> None:
+        """Train `network` (or a module around one) in place for one stage, from where an interrupted run left it.
 
-        A stage that is finished in the run folder only loads its weights.
+        A stage that is finished in the run folder only loads its weights. schedule: another than the run's.
         """
         file = self.run / "stages" / f"{stage.name}.safetensors"
-        schedule = self.settings.schedule
-        plain = torch.optim.Adam(network.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        schedule = schedule or self.settings.schedule
+        plain = make_optimiser(network, schedule)
         start = 0
         if file.is_file():
             saved = checkpoint.read(file)
@@ -87,17 +92,20 @@ class Trainer:
                 checkpoint.write(file, network, self.about(epoch, done), None if done else plain)
                 log.saved()
 
-        drawer = Drawer(
-            TrainSet(parts), self.settings.spec, network.cfg.stride, self.settings.augment, self.fabric.device
-        )
+        drawer = self.drawer(parts)
         plan = Plan(stage=stage, schedule=schedule, seed=self.settings.seed, start=start, epoch_end=epoch_end)
         fit(self.fabric, module, optimiser, drawer, step, plan)
 
-    def pseudo_label(self, network: Heatmap, crops: Crops, round_name: str) -> Crops:
-        """The crops with the network's own labels; kept in the run folder with round, teacher and seed."""
+    def drawer(self, parts: list[Part]) -> Drawer:
+        """What turns rows of the parts into batches."""
+        cfg, spec = self.settings.network, self.settings.spec
+        return Drawer(TrainSet(parts), spec, stride_of(cfg, spec.crop.size), self.settings.augment, self.fabric.device)
+
+    def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
+        """The crops with the network's own labels and scores; kept in the run folder with round, teacher and seed."""
         network.eval()
-        found = predict_crops(network, self.settings.spec, crops, self.fabric.device)
-        labelled = crops.with_points(found.points)
+        found = predict(network, self.settings.spec, crops, self.fabric.device)
+        labelled = crops.with_points(found.points, found.score)
         labels = labels_csv(crops.names, labelled.points_frame(found.points)).encode()
         state = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
         about = {
@@ -112,7 +120,7 @@ class Trainer:
         write_file(folder / "about.json", (json.dumps(about, indent=1) + "\n").encode())
         return labelled
 
-    def finish(self, network: Heatmap) -> Path:
+    def finish(self, network: Network) -> Path:
         """Write the run's final checkpoint."""
         file = self.run / "model.safetensors"
         checkpoint.write(file, network, self.about(0, done=True))

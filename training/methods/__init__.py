@@ -8,7 +8,7 @@ from training.methods.base import Method
 METHODS: dict[str, Method] = {
     "naive": Method(naive.Config, naive.train),
     "stld": Method(stld.Config, stld.train),
-    "supervised": Method(supervised.Config, supervised.train),
+    "supervised": Method(supervised.Config, supervised.train, unlabelled=False),
 }
 
 __all__ = ["METHODS", "Method"]

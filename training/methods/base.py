@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from training.models.heatmap import Heatmap
+from training.models import Network
 
 
 class Method(NamedTuple):
-    """config: the method's frozen options. train(config, trainer, labelled, unlabelled) -> the final network."""
+    """config: the method's frozen options. train(config, trainer, labelled, unlabelled) -> the final network.
+
+    unlabelled: it needs unlabelled images. exempt: properties that every method keeps but this one, by the name of
+    the property's test, each with its reason.
+    """
 
     config: type[BaseModel]
-    train: Callable[[Any, Any, Any, Any], Heatmap]
+    train: Callable[[Any, Any, Any, Any], Network]
+    unlabelled: bool = True
+    exempt: Mapping[str, str] = {}

@@ -3,7 +3,7 @@
     for t = 0 .. T:
         net = new network
         t = 0: data = labelled;  t >= 1: data = labelled + all pseudo
-        loss = mse(main, y) over all samples alike
+        loss = error(main, y) over all samples alike
         pseudo = main head's points on all unlabelled crops
 
 Differs from the paper: `start`, `student` and the lengths, as in stld.
@@ -21,7 +21,7 @@ from training.engine.fit import Stage
 from training.engine.train_set import Part
 from training.engine.trainer import Trainer
 from training.methods import supervised
-from training.models.heatmap import Heatmap
+from training.models import Network
 
 
 class Config(BaseModel):
@@ -38,10 +38,8 @@ class Config(BaseModel):
     oversample: int = 100
 
 
-def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | None) -> Heatmap:
+def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Network:
     """The rounds above; returns the network of round T."""
-    if unlabelled is None:
-        raise InputError("naive needs unlabelled images: give --unlabelled FOLDER, or --labelled to split --data")
     truth = Part(labelled, sigma=cfg.sigma, oversample=cfg.oversample)
     network = trainer.new_network()
     if cfg.start == "train":

@@ -1,4 +1,4 @@
-"""STLD: selection-free self-training with a task curriculum (Jin, Che, Chen; Sections III-C to IV-C), HM model.
+"""STLD: selection-free self-training with a task curriculum (Jin, Che, Chen; Sections III-C to IV-C).
 
     pseudo = None
     for r = 0 .. T:                        r = 0 is the supervised start, T = 4
@@ -8,11 +8,13 @@
             fit main head on pseudo
             keep PP weights
         r <= 1: data = labelled            stage 2
-        r >= 2: data = labelled + all pseudo, sigma_r on pseudo (shrink regression)
-        loss = mse(main, y | labelled) + lambda_r mse(aux, y | pseudo)
+        r >= 2: data = labelled + all pseudo, shrink regression on pseudo
+        loss = error(main, y | labelled) + lambda_r error(aux, y | pseudo)
         pseudo = main head's points on all unlabelled crops
 
-sigma: width of the pseudo-labels' Gaussian in map cells, 2.2, 1.8, 1.5 for r = 2, 3, 4; labelled always 1.5.
+error: HM: squared error of maps; TF: |main - y|^p / p (Eq. 10).
+sigma: HM, width of the pseudo-labels' Gaussian in map cells, 2.2, 1.8, 1.5 for r = 2, 3, 4; labelled always 1.5.
+p: TF, exponent of the pseudo-labels' loss, 2.4, 1.6, 1 for r = 2, 3, 4; labelled always 1.
 lambda_r: weight of the pseudo loss; 0.1, 1, 1 as in the release ("code"), 0.1, 0.1, 1 in the text ("paper").
 
 Differs from the paper: `start = "init"` takes the given weights as the round-0 model without training it (a site's
@@ -37,26 +39,30 @@ from training.engine.batch import Batch
 from training.engine.fit import Stage, Step
 from training.engine.train_set import Part
 from training.engine.trainer import Trainer
-from training.losses.masked_mse import masked_mse
+from training.losses.landmark_error import landmark_error
+from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
+from training.models import Network
 from training.models.heatmap import Heatmap
 
 LAMBDA = {"code": (0.1, 1.0, 1.0), "paper": (0.1, 0.1, 1.0)}
 
 
 class Config(BaseModel):
-    """Rounds, curriculum and lengths; the defaults are the paper's for HM."""
+    """Rounds, curriculum and lengths; the defaults are the paper's for HM (TF: 360 epochs, decay at 240 and 320)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rounds: int = Field(default=4, ge=1)  # T
     gt_sigma: float = 1.5
-    sigma: tuple[float, ...] = (2.2, 1.8, 1.5)  # for r = 2 .. T
+    sigma: tuple[float, ...] = (2.2, 1.8, 1.5)  # HM, for r = 2 .. T
+    p: tuple[float, ...] = (2.4, 1.6, 1.0)  # TF, for r = 2 .. T
     lambda_mode: Literal["code", "paper"] = "code"
-    aux_head: Literal["aux", "main"] = "aux"  # which head learns from pseudo-labels in stage 2
+    aux_head: Literal["release", "aux", "main", "standard"] = "release"  # which head learns from pseudo-labels
     aux_init: Literal["random", "main"] = (
         "random"  # the auxiliary head at the start of each stage 2 with pseudo-labels
     )
+    source_norm: Literal["auto", "per_source", "batch"] = "auto"  # auto: per_source for HM, batch for TF
     start: Literal["train", "init"] = "train"
     student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
@@ -64,13 +70,14 @@ class Config(BaseModel):
     pretrain_epochs: int = 60
     pretrain_decay_at: tuple[int, ...] = (40, 50)
     speed_up: int = Field(default=5, ge=1)  # PP of r >= 2 takes 1 / speed_up of the epochs
+    epoch_scale: float = Field(default=1.0, gt=0)  # of all lengths: the omni setting's many images need fewer epochs
     oversample: int = 100  # os_num
     oversample_last: bool = False
 
     @model_validator(mode="after")
-    def _one_sigma_a_round(self) -> Config:
-        if len(self.sigma) != self.rounds - 1:
-            raise ValueError(f"sigma needs one value for each of the rounds 2..{self.rounds}")
+    def _one_level_a_round(self) -> Config:
+        if len(self.sigma) != self.rounds - 1 or len(self.p) != self.rounds - 1:
+            raise ValueError(f"sigma and p need one value for each of the rounds 2..{self.rounds}")
         return self
 
 
@@ -81,28 +88,40 @@ def lambda_of(cfg: Config, r: int) -> float:
 
 def pretrain_stage(cfg: Config, r: int) -> Stage:
     """PP of round r: full length in r = 1, a fifth from r = 2 on."""
-    k = 1 if r == 1 else cfg.speed_up
-    decay_at = tuple(epoch // k for epoch in cfg.pretrain_decay_at)
-    return Stage(name=f"round{r}-pretrain", epochs=max(cfg.pretrain_epochs // k, 1), decay_at=decay_at)
+    return _stage(cfg, f"round{r}-pretrain", cfg.pretrain_epochs, cfg.pretrain_decay_at, 1 if r == 1 else cfg.speed_up)
 
 
-def mixed_step(lambda_r: float, aux_head: str) -> Step:
-    """Stage 2's step: the labelled samples on the main head, the pseudo-labelled ones on `aux_head`."""
+def head_of(cfg: Config, network: Network, r: int) -> Literal["main", "aux"]:
+    """Which head learns from pseudo-labels in round r >= 2.
+
+    `release`: HM's auxiliary head always, TF's until p is 1. `standard`: the auxiliary head until sigma and p are
+    those of true labels.
+    """
+    if cfg.aux_head in ("aux", "main"):
+        return "aux" if cfg.aux_head == "aux" else "main"
+    is_standard = cfg.sigma[r - 2] <= cfg.gt_sigma if isinstance(network, Heatmap) else cfg.p[r - 2] <= 1
+    if isinstance(network, Heatmap) and cfg.aux_head == "release":
+        return "aux"
+    return "main" if is_standard else "aux"
+
+
+def mixed_step(lambda_r: float, head: Literal["main", "aux"], norm: SourceNorm) -> Step:
+    """Stage 2's step: the labelled samples on the main head, the pseudo-labelled ones on `head`."""
 
     def step(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         main, aux = network(batch.x)
         pseudo = batch.pseudo.unsqueeze(-1)
-        l_gt = masked_mse(main, batch.target, batch.visible & ~pseudo)
-        l_pseudo = masked_mse(aux if aux_head == "aux" else main, batch.target, batch.visible & pseudo)
+        e_main = landmark_error(main, batch.target, batch.p)
+        e_head = landmark_error(aux, batch.target, batch.p) if head == "aux" else e_main
+        l_gt = source_mean(e_main, batch.visible & ~pseudo, norm)
+        l_pseudo = source_mean(e_head, batch.visible & pseudo, norm)
         return {"loss": l_gt + lambda_r * l_pseudo, "l_gt": l_gt, "l_pseudo": l_pseudo}
 
     return step
 
 
-def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | None) -> Heatmap:
+def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Network:
     """The rounds above; returns the network of round T."""
-    if unlabelled is None:
-        raise InputError("stld needs unlabelled images: give --unlabelled FOLDER, or --labelled to split --data")
     network = trainer.new_network()
     if cfg.start == "train":
         stage_two(cfg, trainer, network, labelled, None, 0)
@@ -123,7 +142,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | No
     return network
 
 
-def stage_two(cfg: Config, trainer: Trainer, network: Heatmap, labelled: Crops, pseudo: Crops | None, r: int) -> None:
+def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, pseudo: Crops | None, r: int) -> None:
     """Train on the labelled crops and, from r = 2 on, on all pseudo-labelled ones."""
     oversample = 0 if r == cfg.rounds and not cfg.oversample_last else cfg.oversample
     parts = [Part(labelled, sigma=cfg.gt_sigma, oversample=oversample)]
@@ -131,6 +150,14 @@ def stage_two(cfg: Config, trainer: Trainer, network: Heatmap, labelled: Crops, 
     if pseudo is not None:
         if cfg.aux_init == "main":
             network.aux.load_state_dict(network.main.state_dict())
-        parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2]))
-        step = mixed_step(lambda_of(cfg, r), cfg.aux_head)
-    trainer.fit(network, parts, step, Stage(name=f"round{r}", epochs=cfg.epochs, decay_at=cfg.decay_at))
+        parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2], p=cfg.p[r - 2]))
+        auto: SourceNorm = "per_source" if isinstance(network, Heatmap) else "batch"
+        norm = auto if cfg.source_norm == "auto" else cfg.source_norm
+        step = mixed_step(lambda_of(cfg, r), head_of(cfg, network, r), norm)
+    trainer.fit(network, parts, step, _stage(cfg, f"round{r}", cfg.epochs, cfg.decay_at))
+
+
+def _stage(cfg: Config, name: str, epochs: int, decay_at: tuple[int, ...], k: int = 1) -> Stage:
+    """A stage of epochs / k epochs, decays divided alike."""
+    scaled = [max(int(n * cfg.epoch_scale) // k, 1) for n in (epochs, *decay_at)]
+    return Stage(name=name, epochs=scaled[0], decay_at=tuple(scaled[1:]))

@@ -1,8 +1,8 @@
 """Supervised training on the labelled images alone: round 0 of every self-training method.
 
     x, y    labelled crops, landmarks in crop px
-    H*      Gaussian of y, sigma map cells, peak 1
-    loss    mean over annotated landmarks of |main(x) - H*|^2
+    y*      HM: Gaussian of y, sigma map cells, peak 1; TF: y in crop widths
+    loss    mean over annotated landmarks of |main(x) - y*|^2 (HM), |main(x) - y*| (TF)
 
 Differs from the paper: none (STLD's round 0, IV-C).
 """
@@ -17,8 +17,9 @@ from training.engine.batch import Batch
 from training.engine.fit import Stage
 from training.engine.train_set import Part
 from training.engine.trainer import Trainer
-from training.losses.masked_mse import masked_mse
-from training.models.heatmap import Heatmap
+from training.losses.landmark_error import landmark_error
+from training.losses.source_mean import source_mean
+from training.models import Network
 
 
 class Config(BaseModel):
@@ -35,10 +36,10 @@ class Config(BaseModel):
 def step(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Loss of one batch on the main head; every sample counts as labelled."""
     main, _ = network(batch.x)
-    return {"loss": masked_mse(main, batch.target, batch.visible)}
+    return {"loss": source_mean(landmark_error(main, batch.target, batch.p), batch.visible)}
 
 
-def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | None) -> Heatmap:
+def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | None) -> Network:
     """One stage on the labelled crops; the unlabelled ones are not used."""
     network = trainer.new_network()
     parts = [Part(labelled, sigma=cfg.sigma, oversample=cfg.oversample)]

@@ -1,1 +1,45 @@
-"""Networks."""
+"""Networks: a main and an auxiliary head on any backbone; the config's `kind` chooses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Discriminator, Tag
+from torch import nn
+
+from training.models import heatmap, transformer
+from training.models.heatmap import Heatmap
+from training.models.transformer import Transformer
+
+Network = Heatmap | Transformer
+"""forward(x) -> (main, aux); predict(x) -> main alone."""
+
+
+def _kind(value: Any) -> str:
+    """Checkpoints older than the second model do not say `kind`."""
+    return str(value.get("kind", "heatmap")) if isinstance(value, dict) else str(value.kind)
+
+
+NetworkConfig = Annotated[
+    Annotated[heatmap.Config, Tag("heatmap")] | Annotated[transformer.Config, Tag("transformer")],
+    Discriminator(_kind),
+]
+CONFIGS: dict[str, type[BaseModel]] = {"heatmap": heatmap.Config, "transformer": transformer.Config}
+
+
+def build(cfg: heatmap.Config | transformer.Config, landmarks: int) -> Network:
+    """The network that a config describes, for K = `landmarks` points."""
+    return Heatmap(cfg, landmarks) if isinstance(cfg, heatmap.Config) else Transformer(cfg, landmarks)
+
+
+def stride_of(cfg: heatmap.Config | transformer.Config, size: int) -> int:
+    """Crop px per unit of the output's frame: a map cell, or the whole crop for coordinates."""
+    return cfg.stride if isinstance(cfg, heatmap.Config) else size
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+__all__ = ["CONFIGS", "Network", "NetworkConfig", "build", "count_parameters", "stride_of"]

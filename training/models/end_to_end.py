@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.codec import CODECS
-from training.codec.measures import measure
-from training.models.heatmap import Heatmap
+from training.models import Network, stride_of
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
@@ -23,7 +22,7 @@ def normalise(images: Tensor) -> Tensor:
 class EndToEnd(nn.Module):
     """images u8[B,S,S,3] RGB -> points f32[B,K,2] crop px, score f32[B,K], spread f32[B,K] crop px, nnm f32[B,K]."""
 
-    def __init__(self, network: Heatmap, codec: str) -> None:
+    def __init__(self, network: Network, codec: str) -> None:
         """Wrap a network together with the codec that it was trained with."""
         super().__init__()
         self.network = network
@@ -32,8 +31,8 @@ class EndToEnd(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See the class; decoding stays in fp32 whatever the network's precision is."""
         x = normalise(images.to(torch.float32).permute(0, 3, 1, 2))
-        maps = self.network.predict(x).float()
-        stride = self.network.cfg.stride
-        points = CODECS[self.codec].decode(maps, stride)
-        measures = measure(maps, stride)
-        return points, measures.score, measures.spread, measures.nnm
+        stride = stride_of(self.network.cfg, images.shape[1])
+        codec = CODECS[self.codec]
+        main, aux = (out.float() for out in self.network(x))
+        measures = codec.measure(main, aux, stride)
+        return codec.decode(main, stride), measures.score, measures.spread, measures.nnm

@@ -14,13 +14,13 @@ light backbone keep fine detail. The backbone's widths can be changed through `b
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-import timm
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
+from training.models.backbone import feature_maps
 
 
 class Config(BaseModel):
@@ -28,6 +28,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["heatmap"] = "heatmap"
     backbone: str = "resnet18"  # any timm model that offers feature maps
     backbone_options: dict[str, Any] = {}  # passed to timm, e.g. channels = [48, 64, 96, 128]
     pretrained: bool = False  # ImageNet weights through timm
@@ -43,7 +44,11 @@ class Heatmap(nn.Module):
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
         super().__init__()
         self.cfg = cfg
-        self.backbone, reductions, widths = _backbone(cfg)
+        self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
+        if reductions[-1] % cfg.stride or reductions[-1] < cfg.stride:
+            raise InputError(
+                f"backbone {cfg.backbone!r} ends at stride {reductions[-1]}, not a multiple of {cfg.stride}"
+            )
         steps = (reductions[-1] // cfg.stride).bit_length() - 1
         self.blocks = nn.ModuleList(_block(widths[-1] if i == 0 else cfg.channels, cfg.channels) for i in range(steps))
         self.laterals = nn.ModuleList()
@@ -76,27 +81,6 @@ class Heatmap(nn.Module):
         return out
 
 
-def _backbone(cfg: Config) -> tuple[nn.Module, list[int], list[int]]:
-    """A timm feature extractor with the stride and the width of each of its maps."""
-    if not timm.is_model(cfg.backbone):
-        near = ", ".join(timm.list_models(f"*{cfg.backbone[:6]}*")[:5]) or "see timm.list_models()"
-        raise InputError(f"backbone {cfg.backbone!r} is not in timm; did you mean one of: {near}?")
-    try:
-        net = timm.create_model(cfg.backbone, features_only=True, pretrained=cfg.pretrained, **cfg.backbone_options)
-    except OSError as error:
-        raise InputError(
-            f"the ImageNet weights of {cfg.backbone!r} cannot be fetched ({type(error).__name__}): connect once, or "
-            "set network.pretrained = false to start from random weights"
-        ) from error
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise InputError(f"backbone {cfg.backbone!r} gives no feature maps with these options: {error}") from error
-    info: Any = net.feature_info
-    reductions, widths = list(info.reduction()), list(info.channels())
-    if reductions[-1] % cfg.stride or reductions[-1] < cfg.stride:
-        raise InputError(f"backbone {cfg.backbone!r} ends at stride {reductions[-1]}, not a multiple of {cfg.stride}")
-    return net, reductions, widths
-
-
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
@@ -113,8 +97,3 @@ def _initialise(net: Heatmap) -> None:
     nn.init.normal_(net.main.weight, std=0.001)
     assert net.main.bias is not None
     nn.init.zeros_(net.main.bias)
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Number of trainable scalars."""
-    return sum(p.numel() for p in net.parameters() if p.requires_grad)

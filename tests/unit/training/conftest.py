@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
+from training.engine.batch import Batch
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,12 +31,29 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def made_batch(pseudo: list[bool], coordinates: bool = False, landmarks: int = 4) -> Batch:
+    """A batch of random views of 32 px; its second view is the batch itself."""
+    count = len(pseudo)
+    shape = (count, landmarks, 2) if coordinates else (count, landmarks, 8, 8)
+
+    def again(_: object) -> Batch:
+        return batch
+
+    batch = Batch(
+        x=torch.randn(count, 3, 32, 32), points=torch.rand(count, landmarks, 2) * 32, target=torch.rand(shape),
+        visible=torch.ones(count, landmarks, dtype=torch.bool), pseudo=torch.tensor(pseudo), p=torch.ones(count),
+        score=torch.ones(count, landmarks), matrix=torch.eye(2, 3).expand(count, 2, 3),
+        flip=torch.zeros(count, dtype=torch.bool), step=0, progress=0.0, view=again,
+    )  # fmt: skip
+    return batch
+
+
 TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "supervised": {"epochs": 2, "decay_at": [], "oversample": 0},
     "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
     "stld": {
         "epochs": 2, "decay_at": [], "pretrain_epochs": 2, "pretrain_decay_at": [], "oversample": 0, "rounds": 3,
-        "sigma": [2.2, 1.5], "speed_up": 2,
+        "sigma": [2.2, 1.5], "p": [2.4, 1.0], "speed_up": 2,
     },
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ def test_a_warped_blob_lies_where_its_warped_point_says(seed: int) -> None:
     cfg = STILL.model_copy(update={"p_translate": 1, "p_scale": 1, "p_rotate": 1, "p_flip": 0.5})
     draw = torch.Generator().manual_seed(seed)
     points = torch.tensor([[[52.3, 44.6], [44.0, 50.0]]])
-    x, moved = pipeline.augment(blob(52.3, 44.6, 96), points, 64, torch.tensor([0, 1]), cfg, draw)
+    x, moved, *_ = pipeline.augment(blob(52.3, 44.6, 96), points, 64, torch.tensor([0, 1]), cfg, draw)
     assert centroid(x[0]) == pytest.approx(moved[0, 0].tolist(), abs=0.05)
 
 
@@ -62,7 +62,7 @@ def test_warp_equals_opencv_up_to_its_coordinate_rounding() -> None:
 def test_without_changes_the_augmented_view_is_the_plain_crop() -> None:
     images = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
     points = torch.rand(2, 4, 2) * 60 + 16
-    x, moved = pipeline.augment(images, points, 64, torch.arange(4), STILL, torch.Generator())
+    x, moved, *_ = pipeline.augment(images, points, 64, torch.arange(4), STILL, torch.Generator())
     plain, plain_points = pipeline.centre_view(images, points, 64)
     torch.testing.assert_close(x.permute(0, 2, 3, 1), plain.float(), atol=2e-2, rtol=0)
     torch.testing.assert_close(moved, plain_points, atol=1e-4, rtol=0)
@@ -74,7 +74,7 @@ def test_flipping_mirrors_image_and_points_and_swaps_the_pairs() -> None:
     images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
     points = torch.rand(1, 68, 2) * 64
     index = torch.tensor(schema.flip_index)
-    x, moved = pipeline.augment(images, points, 64, index, cfg, torch.Generator())
+    x, moved, *_ = pipeline.augment(images, points, 64, index, cfg, torch.Generator())
     torch.testing.assert_close(x[0].permute(1, 2, 0), images[0].flip(1).float(), atol=2e-2, rtol=0)
     assert moved[0, 36].tolist() == pytest.approx([63 - float(points[0, 45, 0]), float(points[0, 45, 1])], abs=1e-3)
     back = torch.stack([63 - moved[..., 0], moved[..., 1]], -1)[:, index]
@@ -96,7 +96,7 @@ def test_the_same_generator_state_gives_the_same_batch_and_another_a_different_o
 def test_missing_points_stay_missing() -> None:
     points = torch.full((1, 2, 2), torch.nan)
     points[0, 0] = 30
-    _, moved = pipeline.augment(
+    _, moved, *_ = pipeline.augment(
         torch.zeros(1, 96, 96, 3, dtype=torch.uint8), points, 64, torch.arange(2), config.Config(), torch.Generator()
     )
     assert torch.isfinite(moved[0, 0]).all()

@@ -15,9 +15,9 @@ from torch import nn
 from lmdeploy.errors import InputError
 from tests.unit.training.conftest import tiny_request
 from training import job
-from training.engine import fit as loop
+from training.engine import sampler
 from training.engine.batch import Batch
-from training.engine.fit import Schedule, Stage, factor, seed_of
+from training.engine.fit import Schedule, Stage, factor, make_optimiser, seed_of
 from training.engine.metrics_log import MetricsLog
 from training.engine.train_set import Part
 
@@ -40,11 +40,31 @@ def test_cosine_follows_its_equation(progress: float) -> None:
 
 @given(st.integers(1, 70), st.integers(1, 20))
 def test_batches_hold_every_row_once_and_never_a_single_one(count: int, size: int) -> None:
-    batches = loop._batches(count, size, torch.Generator().manual_seed(0))
+    batches = sampler.batches((count,), size, 0, torch.Generator().manual_seed(0))
     rows = [int(row) for batch in batches for row in batch]
     assert max(Counter(rows).values()) == 1
     assert len(rows) >= count - 1
     assert len(batches) == 1 or size == 1 or min(len(batch) for batch in batches) > 1
+
+
+@given(st.integers(1, 30), st.integers(8, 90), st.integers(1, 4), st.integers(1, 2))
+def test_two_streams_keep_their_share_in_every_batch(labelled: int, others: int, size: int, mu: int) -> None:
+    batches = sampler.batches((labelled, others), size, mu, torch.Generator().manual_seed(1))
+    assert all(len(batch) == size * (1 + mu) for batch in batches)
+    assert all((batch[:size] < labelled).all() and (batch[size:] >= labelled).all() for batch in batches)
+    drawn = torch.cat([batch[size:] for batch in batches])
+    assert len(drawn.unique()) == len(drawn) == others // (mu * size) * mu * size
+    counts = torch.cat([batch[:size] for batch in batches]).bincount(minlength=labelled)
+    assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimiser_takes_the_schedule_s_numbers(name: str) -> None:
+    schedule = Schedule.model_validate({"optimiser": name, "lr": 0.03, "weight_decay": 0.5})
+    made = make_optimiser(nn.Linear(2, 2), schedule)
+    assert type(made).__name__.lower() == name
+    assert made.param_groups[0]["lr"] == 0.03
+    assert made.param_groups[0]["weight_decay"] == 0.5
 
 
 def test_every_epoch_of_every_stage_has_a_seed_of_its_own() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lmdeploy.errors import InputError
-from training.models.heatmap import Config, Heatmap, count_parameters
+from training.models import count_parameters
+from training.models.heatmap import Config, Heatmap
 
 LIGHT = Config(
     backbone_options={"channels": [48, 64, 96, 128], "stem_type": "deep", "stem_width": 16}, channels=64, lateral=True

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.unit.training.conftest import tiny_recipe, tiny_request
+from tests.unit.training.conftest import made_batch, tiny_recipe, tiny_request
 from training import job
-from training.engine.batch import Batch
 from training.engine.fit import Stage
 from training.engine.train_set import Part
 from training.methods import stld, supervised
+from training.models import transformer
 from training.models.heatmap import Heatmap
+from training.models.transformer import Transformer
 
-
-def batch(pseudo: list[bool]) -> Batch:
-    count = len(pseudo)
-    return Batch(
-        x=torch.randn(count, 3, 32, 32), points=torch.zeros(count, 4, 2), target=torch.rand(count, 4, 8, 8),
-        visible=torch.ones(count, 4, dtype=torch.bool), pseudo=torch.tensor(pseudo),
-    )  # fmt: skip
+TINY_TF = transformer.Config(width=16, heads=2, layers=1, feed_forward=16, dropout=0.0)
 
 
 def test_the_paper_s_curriculum_and_lengths() -> None:
@@ -43,14 +39,14 @@ def test_lambda_of_both_modes(mode: str, wanted: list[float]) -> None:
 
 
 def test_one_sigma_a_round_is_asked_for() -> None:
-    with pytest.raises(ValidationError, match="sigma needs one value"):
+    with pytest.raises(ValidationError, match="sigma and p need one value"):
         stld.Config(rounds=3)
 
 
 def test_only_labelled_samples_give_the_aux_head_no_gradient_and_vice_versa() -> None:
     for pseudo, silent in (([False, False], "aux"), ([True, True], "main")):
         network = Heatmap(tiny_recipe("stld").network, 4)
-        losses = stld.mixed_step(1.0, "aux")(network, batch(pseudo))
+        losses = stld.mixed_step(1.0, "aux", "per_source")(network, made_batch(pseudo))
         losses["loss"].backward()
         gradient = getattr(network, silent).weight.grad
         assert gradient is None or not gradient.any()
@@ -59,15 +55,44 @@ def test_only_labelled_samples_give_the_aux_head_no_gradient_and_vice_versa() ->
 
 def test_weight_zero_on_pseudo_labels_is_supervised_training() -> None:
     network = Heatmap(tiny_recipe("stld").network, 4).eval()  # eval: batch norm is frozen
-    mixed = batch([False, True, False])
-    loss = stld.mixed_step(0.0, "aux")(network, mixed)["loss"]
-    labelled = Batch(*(getattr(mixed, name)[::2] for name in ("x", "points", "target", "visible", "pseudo")))
+    mixed = made_batch([False, True, False])
+    loss = stld.mixed_step(0.0, "aux", "per_source")(network, mixed)["loss"]
+    taken = {name: getattr(mixed, name)[::2] for name in ("x", "points", "target", "visible", "pseudo", "p")}
+    labelled = dataclasses.replace(mixed, **taken)
     torch.testing.assert_close(loss, supervised.step(network, labelled)["loss"])
+
+
+def test_which_head_learns_from_pseudo_labels_in_each_round() -> None:
+    hm, tf = Heatmap(tiny_recipe("stld").network, 4), Transformer(TINY_TF, 4)
+
+    def heads(mode: str, network: Heatmap | Transformer) -> list[str]:
+        cfg = stld.Config.model_validate({"aux_head": mode})
+        return [stld.head_of(cfg, network, r) for r in (2, 3, 4)]
+
+    assert heads("release", hm) == ["aux", "aux", "aux"]
+    assert heads("release", tf) == heads("standard", hm) == heads("standard", tf) == ["aux", "aux", "main"]
+    assert heads("aux", tf) == ["aux"] * 3
+    assert heads("main", hm) == ["main"] * 3
+
+
+def test_tf_weighs_the_sources_by_their_number_and_hm_does_not() -> None:
+    tf = Transformer(TINY_TF, 4).eval()
+    mixed = made_batch([False, True, True, True], coordinates=True)
+    batch_norm = stld.mixed_step(1.0, "aux", "batch")(tf, mixed)
+    per_source = stld.mixed_step(1.0, "aux", "per_source")(tf, mixed)
+    assert batch_norm["l_pseudo"].item() == pytest.approx(per_source["l_pseudo"].item() * 3 / 4)
+    assert batch_norm["l_gt"].item() == pytest.approx(per_source["l_gt"].item() / 4)
+
+
+def test_the_omni_setting_scales_every_length() -> None:
+    cfg = stld.Config(epoch_scale=0.5)
+    assert stld.pretrain_stage(cfg, 1) == Stage(name="round1-pretrain", epochs=30, decay_at=(20, 25))
+    assert stld.pretrain_stage(cfg, 2) == Stage(name="round2-pretrain", epochs=6, decay_at=(4, 5))
 
 
 def test_pretraining_leaves_the_aux_head_alone() -> None:
     network = Heatmap(tiny_recipe("stld").network, 4)
-    supervised.step(network, batch([False, False]))["loss"].backward()
+    supervised.step(network, made_batch([False, False]))["loss"].backward()
     assert network.aux.weight.grad is None or not network.aux.weight.grad.any()
 
 
