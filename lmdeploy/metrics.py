@@ -21,12 +21,13 @@ INNER_51 = tuple(range(17, 68))  # ibug68 without the jaw
 SDR_RADII_MM = (2.0, 2.5, 3.0, 4.0, 6.0, 9.0, 10.0)
 # hand37's own wrist pair, 0-4, is the universal-landmark evaluation's; Payer's is about 8 % shorter
 WRIST_1_5 = Normaliser(kind="distance", name="wrist width 1-5", a=(1,), b=(5,), length_mm=50.0)
-OTHER_NORMALISERS = {"ibug68": (INTER_PUPIL,), "hand37": (WRIST_1_5,)}
+IMAGE_SIZE = Normaliser(kind="image", name="image size")  # STLD and 3FabRec on AFLW
+OTHER_NORMALISERS = {"ibug68": (INTER_PUPIL,), "hand37": (WRIST_1_5,), "aflw19": (IMAGE_SIZE,)}
 SIMPSON_STEP = 1e-4
 
 
 def normaliser_of(schema: LandmarkSchema, name: str | None = None) -> Normaliser:
-    """The schema's own normaliser, or another that it has by name (ibug68: inter-pupil, hand37: wrist width 1-5)."""
+    """The schema's own normaliser, or another that it has by name (such as ibug68: inter-pupil)."""
     rules: list[Normaliser] = [schema.normaliser, *OTHER_NORMALISERS.get(schema.name, ())]
     known = {rule.name: rule for rule in rules}
     if name is not None and name not in known:

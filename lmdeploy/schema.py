@@ -1,7 +1,7 @@
 """Landmark schemas as data: what the K points are, how they mirror, how they are joined and normalised.
 
-Built-in ones (ibug68, wflw98, aflw19, cofw29, hand37) are TOML files in lmdeploy/schemas; a user's own schema
-is a file of the same form, given by its path.
+Built-in ones (BUILT_IN) are TOML files in lmdeploy/schemas; a user's own schema is a file of the same form, given by
+its path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lmdeploy.errors import InputError
 
-BUILT_IN = ("aflw19", "cofw29", "hand37", "ibug68", "wflw98")
+BUILT_IN = ("aflw19", "cofw29", "face5", "hand37", "hgr25", "ibug49", "ibug68", "wflw98")
 
 
 class Normaliser(BaseModel):

@@ -33,15 +33,24 @@ FLIPS = {
     "aflw19": pairs("1-6 2-5 3-4 7-12 8-11 9-10 13-15 16-18", base=1),
     "cofw29": pairs("1-2 3-4 5-7 6-8 9-10 11-12 13-15 14-16 17-18 19-20 23-24", base=1),
     "hand37": [],
+    # 300-VW's 49 points: those of ibug68 that are neither jaw nor inner corner of the mouth, counted anew
+    "ibug49": reversed_run(0, 9)
+    + pairs("14-18 15-17 19-28 20-27 21-26 22-25 23-30 24-29 31-37 32-36 33-35 38-42 39-41 43-45 46-48"),
+    "face5": pairs("0-1 3-4"),
+    "hgr25": [],
 }
-POINTS = {"ibug68": 68, "wflw98": 98, "aflw19": 19, "cofw29": 29, "hand37": 37}
+POINTS = {"ibug68": 68, "wflw98": 98, "aflw19": 19, "cofw29": 29, "hand37": 37, "ibug49": 49, "face5": 5, "hgr25": 25}
 NORMALISERS = {
     "ibug68": ("distance", (36,), (45,), None),
     "wflw98": ("distance", (60,), (72,), None),
     "cofw29": ("distance", (8,), (9,), None),
     "aflw19": ("box", (), (), None),
     "hand37": ("distance", (0,), (4,), 50.0),
+    "ibug49": ("distance", (19,), (28,), None),
+    "face5": ("box", (), (), None),
+    "hgr25": ("image", (), (), None),
 }
+HANDS = {"hand37", "hgr25"}  # a mirrored right hand is a left one
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -67,10 +76,10 @@ def test_counts_names_and_normaliser(name):
     assert schema.points == len(schema.names) == POINTS[name]
     assert len(set(schema.names)) == schema.points
     assert (rule.kind, rule.a, rule.b, rule.length_mm) == NORMALISERS[name]
-    assert schema.mirror == (name != "hand37")
+    assert schema.mirror == (name not in HANDS)
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if n != "hand37"])
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in HANDS])
 def test_names_say_left_and_right_as_the_flip_pairs_do(name):
     schema = load_schema(name)
     for a, b in schema.flip_pairs:
@@ -127,7 +136,7 @@ def test_a_wrong_schema_is_refused_with_the_reason(tmp_path, old, new, said):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="aflw19, cofw29, hand37, ibug68, wflw98"):
+    with pytest.raises(InputError, match="aflw19, cofw29, face5, hand37, hgr25, ibug49, ibug68, wflw98"):
         load_schema("ibug69")
 
 
@@ -146,3 +155,11 @@ def test_any_disjoint_pairs_make_an_involution(case):
     assert sorted(flip) == list(range(count))
     assert all(flip[flip[i]] == i for i in range(count))
     assert all(flip[a] == b for a, b in chosen)
+
+
+def test_the_49_points_are_those_of_68_without_jaw_and_inner_corners_of_the_mouth():
+    whole, inner = load_schema("ibug68"), load_schema("ibug49")
+    kept = [k for k in range(68) if not (k <= 16 or k in (60, 64))]
+    assert inner.names == tuple(whole.names[k] for k in kept)
+    assert [kept[k] for k in inner.flip_index] == [whole.flip_index[k] for k in kept]
+    assert (kept[inner.normaliser.a[0]], kept[inner.normaliser.b[0]]) == (36, 45)

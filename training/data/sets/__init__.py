@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from training.data.sets.aflw import AFLW
 from training.data.sets.base import DataSet
+from training.data.sets.cofw import COFW
+from training.data.sets.multipie import MULTIPIE
+from training.data.sets.points_csv import POINTS_CSV
+from training.data.sets.stld_lists import STLD_300W, STLD_AFLW, STLD_WFLW
+from training.data.sets.vw300 import VW300, VW300_49
+from training.data.sets.w300 import W300
+from training.data.sets.wflw import WFLW
 
-SETS: dict[str, DataSet] = {}
+SETS: dict[str, DataSet] = {
+    "300vw": VW300,
+    "300vw_49": VW300_49,
+    "300w": W300,
+    "aflw": AFLW,
+    "cofw": COFW,
+    "multipie": MULTIPIE,
+    "points_csv": POINTS_CSV,
+    "stld_300w": STLD_300W,
+    "stld_aflw": STLD_AFLW,
+    "stld_wflw": STLD_WFLW,
+    "wflw": WFLW,
+}

@@ -146,6 +146,7 @@ POLICIES: dict[str, Policy] = {
     # A negative fraction moves the top edge down
     "celeba": Policy("STLD omni, 1", extended(0.10, -0.15, 0.10, 0.10), _rule("stretch", 1.0, 256)),
     "whole_512": Policy("STLD Hand, 1", whole_image, _rule("stretch", 1.0, 512)),
+    "whole_256": Policy("STLD's released crops, 1.1", whole_image, _rule("stretch", 1.0, 256)),
     "whole_128": Policy("SMT HGR1, 1", whole_image, _rule("stretch", 1.0, 128)),
     "whole_64": Policy("SMT HGR1, 1", whole_image, _rule("stretch", 1.0, 64)),
 }

@@ -12,7 +12,8 @@ from PIL import Image
 from lmdeploy.dataset import Loaded, Sample
 from lmdeploy.errors import InputError
 from lmdeploy.images import read_image
-from lmdeploy.schema import BUILT_IN
+from lmdeploy.metrics import normaliser_of
+from lmdeploy.schema import BUILT_IN, load_schema
 from lmdeploy.types import Box
 from tests.odd_images import encoded, smooth_picture, with_orientation, write_jpeg
 from training.data.sets import SETS
@@ -123,5 +124,7 @@ def test_every_set_is_complete(name):
     assert data.crop in POLICIES
     assert data.schema is None or data.schema in BUILT_IN
     assert data.splits
+    if data.schema is not None:
+        assert normaliser_of(load_schema(data.schema), data.normaliser).name == data.normaliser
     assert data.layout.strip()
     assert set(data.remarks) <= set(data.splits)
