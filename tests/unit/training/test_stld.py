@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from tests.unit.training.conftest import made_batch, tiny_recipe, tiny_request
 from training import job
 from training.engine.fit import Stage
+from training.engine.predictor import open_checkpoint
 from training.engine.train_set import Part
 from training.methods import stld, supervised
 from training.models import transformer
@@ -140,3 +142,14 @@ def test_the_auxiliary_head_may_begin_as_a_copy_of_the_main_one(
     assert [found[f"round{r}"] for r in (2, 3, 4)] == [same] * 3
     assert not found["round0"]
     assert not found["round1"]
+
+
+def test_the_transformer_goes_through_all_rounds_and_comes_back_as_a_model(toy: Path, tmp_path: Path) -> None:
+    small = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
+    network = TINY_TF.model_copy(update={"backbone_options": small})
+    recipe = tiny_recipe("stld").model_copy(update={"network": network, "codec": "coords"})
+    file = job.run(tiny_request(toy, tmp_path / "run", "stld", recipe=recipe, evaluate=toy / "test"), lambda _: None)
+    assert len(list((tmp_path / "run" / "rounds").iterdir())) == 7
+    points = open_checkpoint(file, device="cpu").backend.run(np.zeros((3, 32, 32, 3), np.uint8)).points
+    assert points.shape == (3, 68, 2)
+    assert np.isfinite(points).all()
