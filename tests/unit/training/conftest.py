@@ -11,6 +11,7 @@ import torch
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
 from training.engine.batch import Batch
+from training.methods import METHODS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,18 +57,23 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
         "sigma": [2.2, 1.5], "p": [2.4, 1.0], "speed_up": 2,
     },
 }  # fmt: skip
+"""Options of each method that make its run as short as one that shows all of its stages can be."""
+
+TINY_NETWORKS: dict[str, dict[str, Any]] = {}
+"""Fields of the network config of the methods that do not train the tiny ResNet, e.g. another backbone."""
 
 
 def tiny_recipe(method: str, **options: Any) -> recipe.Recipe:
     """A recipe of 32 px crops and a very small network."""
     base = recipe.load("face68")
     small = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
+    network = {"backbone_options": small, "channels": 8} | TINY_NETWORKS.get(method, {})
     return recipe.checked(
         base.model_copy(
             update={
                 "method": method,
                 "crop": base.crop.model_copy(update={"size": 32}),
-                "network": base.network.model_copy(update={"backbone_options": small, "channels": 8}),
+                "network": base.network.model_copy(update=network),
                 "schedule": base.schedule.model_copy(update={"batch": 4}),
                 "options": {**TINY_OPTIONS[method], **options},
             }
@@ -79,5 +85,5 @@ def tiny_recipe(method: str, **options: Any) -> recipe.Recipe:
 def tiny_request(toy: Path, out: Path, method: str, **fields: Any) -> job.Request:
     """A run on the drawn faces; the processor's plain fp32 keeps it comparable."""
     about: dict[str, Any] = {"recipe": tiny_recipe(method), "boxes": "file", "device": "cpu", "precision": "32"}
-    about["unlabelled"] = () if method == "supervised" else (toy / "unlabelled",)
+    about["unlabelled"] = (toy / "unlabelled",) if METHODS[method].unlabelled else ()
     return job.Request(data=toy / "labelled", out=out, **(about | fields))
