@@ -22,7 +22,8 @@ champion); `student` says whether later rounds start from these weights too; `ov
 list in the last round as well (the release does not, and then the main head sees few labelled steps: with short
 schedules the last round falls back); `aux_init = "main"` lets the auxiliary head begin as a copy of the main one:
 pseudo pretraining never trains it, and a random head at lambda 1 spoils the pretrained trunk before it has learnt
-anything, which short stages do not make good; lengths are options.
+anything, which short stages do not make good; lengths are options. `pretrain` and `mixed` take one of the two parts
+away, as the paper's ablation does (Fig. 9); without PP round 1 repeats the supervised start with new draws.
 """
 
 from __future__ import annotations
@@ -73,9 +74,13 @@ class Config(BaseModel):
     epoch_scale: float = Field(default=1.0, gt=0)  # of all lengths: the omni setting's many images need fewer epochs
     oversample: int = 100  # os_num
     oversample_last: bool = False
+    pretrain: bool = True  # false: no PP, shrink regression alone
+    mixed: bool = True  # false: no pseudo-labels in stage 2, PP alone
 
     @model_validator(mode="after")
-    def _one_level_a_round(self) -> Config:
+    def _consistent(self) -> Config:
+        if not (self.pretrain or self.mixed):
+            raise ValueError("pretrain and mixed are both false: no pseudo-label is used; take method supervised")
         if len(self.sigma) != self.rounds - 1 or len(self.p) != self.rounds - 1:
             raise ValueError(f"sigma and p need one value for each of the rounds 2..{self.rounds}")
         return self
@@ -134,12 +139,18 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
         network = trainer.new_network(fresh=cfg.student == "fresh")
         if pretrained is not None:
             network.load_state_dict(pretrained)
-        trainer.fit(network, [Part(pseudo, sigma=cfg.gt_sigma)], supervised.step, pretrain_stage(cfg, r))
-        pretrained = copy.deepcopy(network.state_dict())
-        trainer.report(network, f"round{r}-pretrain")
-        stage_two(cfg, trainer, network, labelled, pseudo if r >= 2 else None, r)
+        if cfg.pretrain:
+            pretrained = stage_one(cfg, trainer, network, pseudo, r)
+        stage_two(cfg, trainer, network, labelled, pseudo if r >= 2 and cfg.mixed else None, r)
         trainer.report(network, f"round{r}")
     return network
+
+
+def stage_one(cfg: Config, trainer: Trainer, network: Network, pseudo: Crops, r: int) -> dict[str, Tensor]:
+    """Pseudo pretraining; returns a copy of the weights, which the next round begins with."""
+    trainer.fit(network, [Part(pseudo, sigma=cfg.gt_sigma)], supervised.step, pretrain_stage(cfg, r))
+    trainer.report(network, f"round{r}-pretrain")
+    return copy.deepcopy(network.state_dict())
 
 
 def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, pseudo: Crops | None, r: int) -> None:
