@@ -19,7 +19,7 @@ from lmdeploy.dataset import Loaded, Sample
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
 from training.data.sets.image_size import image_size
-from training.data.sets.policy import POLICIES, Policy
+from training.data.sets.policy import POLICIES, Policy, whole_image
 
 T = TypeVar("T")
 Reader = Callable[[Path, str], Loaded]
@@ -58,6 +58,8 @@ class DataSet:
 
 def load(data: DataSet, root: str | Path, split: str, policy: str | None = None) -> Loaded:
     """Samples of a split with the box (and, where the policy clamps, the points) of a crop policy.
+
+    A sample without label and box keeps none: a detector has to find it.
 
     Args:
         data: one of SETS.
@@ -112,6 +114,8 @@ def need_image(path: Path, where: str) -> Path:
 
 
 def _framed(sample: Sample, policy: Policy) -> Sample:
+    if sample.points is None and sample.box is None and policy.frame is not whole_image:
+        return sample  # a detector has to find it
     size = image_size(sample.path)
     crop = policy.frame(sample.points, sample.box, size, sample.name)
     points = sample.points
