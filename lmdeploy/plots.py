@@ -12,7 +12,7 @@ import numpy as np
 from lmdeploy import metrics
 from lmdeploy.atomic import write_file
 from lmdeploy.errors import MissingExtraError
-from lmdeploy.evaluate import THRESHOLD, Evaluation, scaled_errors
+from lmdeploy.evaluate import Evaluation, scaled_errors
 from lmdeploy.outcome import Outcome
 from lmdeploy.types import F64
 
@@ -40,13 +40,13 @@ def ced_figure(nme: F64, result: Evaluation) -> Figure:
     """Fraction of images over their NME, with the area that AUC measures filled. nme: f64[N], a fraction."""
     figure = _figure()(figsize=(6, 4.2), layout="constrained")
     axes: Any = figure.add_subplot()
-    across = np.linspace(0, 1.5 * THRESHOLD, 601)
+    across = np.linspace(0, 1.5 * result.threshold / 100, 601)
     curve = metrics.ced(nme, across)
-    inside = across <= THRESHOLD
+    inside = across <= result.threshold / 100
     axes.plot(100 * across, 100 * curve, color="#0a5fd0", linewidth=1.8)
     axes.fill_between(100 * across[inside], 100 * curve[inside], color="#0a5fd0", alpha=0.12)
     axes.axvline(result.threshold, color="0.5", linewidth=0.8, linestyle="--")
-    axes.set(xlim=(0, 150 * THRESHOLD), ylim=(0, 101), ylabel="images, %")
+    axes.set(xlim=(0, 1.5 * result.threshold), ylim=(0, 101), ylabel="images, %")
     axes.set_xlabel(f"NME, % of {result.normaliser} ({result.frame} frame)")
     axes.set_title(
         f"{result.model}: NME {result.nme:.2f} %, AUC {result.auc:.3f}, FR {result.fr:.1f} % at "
