@@ -26,6 +26,10 @@ class Config(BaseModel):
     contrast: float = 0.3  # uniform +-, in log
     saturation: float = 0.3  # uniform +-, in log
     noise: float = 6.0  # largest standard deviation, grey levels
+    operations: int = Field(default=0, ge=0)  # RandAugment: colour operations per sample
+    magnitude: float = Field(default=1.0, ge=0, le=1)  # largest strength of such an operation, of its range
+    p_cutout: float = Field(default=0.0, ge=0, le=1)
+    cutout: float = 0.5  # largest side of the grey square, of the crop's side
 
 
 STLD = Config(

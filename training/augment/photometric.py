@@ -63,7 +63,12 @@ def colour(x: Tensor, cfg: Config, draw: torch.Generator) -> Tensor:
 
     grey = (torch.rand(len(x), 1, 1, 1, generator=draw) < cfg.p_grey).to(x.device)
     saturation = uniform(cfg.saturation).exp().masked_fill(grey, 0.0)
-    luma = (x * torch.tensor(LUMA, device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    x = luma + (x - luma) * saturation
-    mean = luma.mean(dim=(2, 3), keepdim=True)
+    light = luma(x)
+    x = light + (x - light) * saturation
+    mean = light.mean(dim=(2, 3), keepdim=True)
     return mean + (x - mean) * uniform(cfg.contrast).exp() + uniform(cfg.brightness) * 255
+
+
+def luma(x: Tensor) -> Tensor:
+    """Grey levels f32[B,1,S,S] of x f32[B,3,S,S] RGB."""
+    return (x * torch.tensor(LUMA, device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.augment import geometry, photometric
+from training.augment import geometry, photometric, strong
 from training.augment.config import Config
 
 
@@ -69,7 +69,7 @@ def augment(images: Tensor, points: Tensor, size: int, flip_index: Tensor, cfg: 
     x = geometry.warp(images.permute(0, 3, 1, 2).float(), matrices, size)
     moved = geometry.transform(matrices, points)
     moved = torch.where(flip.view(-1, 1, 1), moved[:, flip_index], moved)
-    return View(photometric.change(x, cfg, draw), moved, matrices, flip)
+    return View(strong.change(photometric.change(x, cfg, draw), cfg, draw), moved, matrices, flip)
 
 
 def centre_view(images: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:
