@@ -117,10 +117,15 @@ def _decode(samples: list[Sample], matrices: F64, size: int, file: Path) -> None
     draft.replace(file)
 
 
-def labels_csv(names: tuple[str, ...], points: F32) -> str:
-    """Text of a points-CSV for points f32[N,K,2], image px; an empty cell is a point not annotated."""
+def labels_csv(names: tuple[str, ...], points: F32, score: F32 | None = None) -> str:
+    """Text of a points-CSV for points f32[N,K,2], image px; an empty cell is a point not annotated.
+
+    score: f32[N,K], confidence of predicted points; its mean over the points becomes the column `score`.
+    """
     columns = [f"{axis}{k}" for k in range(points.shape[1]) for axis in "xy"]
-    lines = [",".join(["image", *columns])]
-    for name, row in zip(names, points.reshape(len(points), -1), strict=True):
-        lines.append(",".join([name, *(f"{v:.3f}" if np.isfinite(v) else "" for v in row)]))
+    scored = [] if score is None else ["score"]
+    lines = [",".join(["image", *scored, *columns])]
+    for i, (name, row) in enumerate(zip(names, points.reshape(len(points), -1), strict=True)):
+        mean = [] if score is None else [f"{score[i].mean():.4f}"]
+        lines.append(",".join([name, *mean, *(f"{v:.3f}" if np.isfinite(v) else "" for v in row)]))
     return "\n".join(lines) + "\n"

@@ -151,4 +151,5 @@ class _Means:
             raise InputError(
                 f"{stage}: the loss is not finite in epoch {epoch + 1}; lower schedule.lr or check labels"
             )
-        return values | {"images_per_s": self._images / (time.perf_counter() - self._start)}
+        epoch_s = time.perf_counter() - self._start
+        return values | {"images_per_s": self._images / epoch_s, "epoch_s": epoch_s}

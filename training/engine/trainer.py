@@ -106,7 +106,7 @@ class Trainer:
         network.eval()
         found = predict(network, self.settings.spec, crops, self.fabric.device)
         labelled = crops.with_points(found.points, found.score)
-        labels = labels_csv(crops.names, labelled.points_frame(found.points)).encode()
+        labels = labels_csv(crops.names, labelled.points_frame(found.points), found.score).encode()
         state = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
         about = {
             "images": len(crops),
