@@ -1,37 +1,114 @@
-"""timm backbones as feature extractors."""
+"""timm backbones as feature extractors: from f32[B,3,S,S] to maps f32[B,C_i,S/r_i,S/r_i], finest first.
+
+HRNet gives the four raw branches of its last stage (W18: 18, 36, 72, 144 channels at strides 4 to 32), which belong
+together: `concat` brings them to the finest one's size. Vision transformers give maps at the stride of their patches
+and take any multiple of it as crop, unless `img_size` fixes it.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import timm
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from lmdeploy.errors import InputError
+from training.weights import load_into
+
+HRNET = {"feature_location": "", "out_indices": (1, 2, 3, 4)}  # without the stem and the classifier's widening
 
 
-def feature_maps(name: str, options: dict[str, Any], pretrained: bool) -> tuple[nn.Module, list[int], list[int]]:
+def feature_maps(name: str, options: dict[str, Any], pretrained: bool | str) -> tuple[nn.Module, list[int], list[int]]:
     """A network from f32[B,3,S,S] to its feature maps, with the stride (crop px) and the channels of each map.
 
     Args:
         name: any timm model that offers feature maps.
         options: passed to timm, e.g. {"channels": [48, 64, 96, 128]}.
-        pretrained: fetch ImageNet weights.
+        pretrained: fetch ImageNet weights, or a file of `lmdeploy data convert-weights`.
 
     Raises:
-        InputError: no such model, no feature maps, or weights that cannot be fetched.
+        InputError: no such model, no feature maps, or weights that cannot be fetched or do not fit.
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
         raise InputError(f"backbone {name!r} is not in timm; did you mean one of: {near}?")
-    try:
-        net = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-    except OSError as error:
-        raise InputError(
-            f"the ImageNet weights of {name!r} cannot be fetched ({type(error).__name__}): connect once, or "
-            "set network.pretrained = false to start from random weights"
-        ) from error
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise InputError(f"backbone {name!r} gives no feature maps with these options: {error}") from error
+    if pretrained is True and not timm.is_model_pretrained(name):
+        raise InputError(f"timm has no weights for {name!r}: set network.pretrained = false, or to a file of weights")
+    net = _create(name, _options(name, options), pretrained is True)
+    if is_parallel(name, options) and pretrained is not True:
+        _small_convolutions(net)
+    if isinstance(pretrained, str):
+        load_into(net, pretrained, name)
     info: Any = net.feature_info
     return net, list(info.reduction()), list(info.channels())
+
+
+def is_parallel(name: str, options: dict[str, Any]) -> bool:
+    """Whether the maps were computed side by side and are used together: HRNet's branches."""
+    return _options(name, options).get("feature_location") == ""
+
+
+def concat(maps: Sequence[Tensor]) -> Tensor:
+    """f32[B,sum C_i,h,w]: all maps at the size of the first one, bilinear between cell centres."""
+    size = maps[0].shape[-2:]
+    wide = [interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:]]
+    return torch.cat([maps[0], *wide], dim=1)
+
+
+def check_size(name: str, options: dict[str, Any], size: int) -> None:
+    """InputError unless the backbone turns crops of `size` px into maps that cover exactly the crop."""
+    problem = _problem(name, json.dumps(options, sort_keys=True), size)
+    if problem:
+        raise InputError(problem)
+
+
+@cache
+def _problem(name: str, options: str, size: int) -> str:
+    """Why the size does not fit, found by a forward pass without memory or arithmetic; empty where it does."""
+    with torch.device("meta"):
+        net, reductions, _ = feature_maps(name, json.loads(options), False)
+        side = max(reductions)
+        words = f"crop.size is {size}; for backbone {name!r} it must be a multiple of {side}"
+        try:
+            maps = net.eval()(torch.empty(1, 3, size, size))
+        except (RuntimeError, AssertionError) as error:
+            return f"{words} that its options allow ({str(error).splitlines()[0]})"
+    exact = all(m.shape[-1] * r == size for m, r in zip(maps, reductions, strict=True))
+    return "" if exact else words
+
+
+def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The user's options over what the family needs to give maps of any crop."""
+    if name.startswith("hrnet"):
+        return HRNET | options
+    about = timm.get_pretrained_cfg(name)
+    if about is not None and about.fixed_input_size and "img_size" not in options:
+        return {"dynamic_img_size": True} | options
+    return options
+
+
+def _create(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:
+    try:
+        net: nn.Module = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    except OSError as error:
+        raise InputError(
+            f"the ImageNet weights of {name!r} cannot be fetched ({type(error).__name__}): connect once, give "
+            "network.pretrained a file of weights, or set it to false to start from random weights"
+        ) from error
+    except (RuntimeError, AttributeError, TypeError) as error:
+        if options.get("dynamic_img_size"):  # some with a fixed size cannot take another one at run time
+            return _create(name, {k: v for k, v in options.items() if k != "dynamic_img_size"}, pretrained)
+        raise InputError(f"backbone {name!r} gives no feature maps with these options: {error}") from error
+    return net
+
+
+def _small_convolutions(net: nn.Module) -> None:
+    """HRNet's own start: convolutions N(0, 0.001); batch norms 1 and 0 as they are (specification 3.2)."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.001)

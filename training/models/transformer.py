@@ -1,7 +1,8 @@
 """TF: the coordinate model of STLD (IV-B2, Fig. 5b): a DETR-like decoder with one query per landmark.
 
     x        f32[B,3,S,S]     normalised RGB
-    memory   f32[B,T,D]       1x1 projection of the backbone's last feature map, T = h w tokens; no encoder layers
+    memory   f32[B,T,D]       1x1 projection of the backbone's last feature map, T = h w tokens; no encoder layers.
+                              HRNet: of its concatenated branches at stride 4 (4,096 tokens of a 256-px crop)
     position f32[T,D]         2-D sine encoding, y in the first half
     target   f32[B,K,D]       dynamic query: linear(mean over T of memory + position), then 4 decoder layers
     main     f32[B,K,2]       MLP D -> 512 -> 512 -> 2, crop widths, no sigmoid
@@ -23,7 +24,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from training.models.backbone import feature_maps
+from training.models.backbone import concat, feature_maps, is_parallel
 
 HIDDEN = 512  # width of the head
 TEMPERATURE = 1e4  # of the sine encoding
@@ -37,7 +38,7 @@ class Config(BaseModel):
     kind: Literal["transformer"] = "transformer"
     backbone: str = "resnet18"  # any timm model that offers feature maps
     backbone_options: dict[str, Any] = {}  # passed to timm
-    pretrained: bool = False  # ImageNet weights through timm
+    pretrained: bool | str = False  # ImageNet weights through timm, or a file of `data convert-weights`
     width: int = Field(default=256, gt=0)  # D
     heads: int = Field(default=8, gt=0)
     layers: int = Field(default=4, gt=0)
@@ -53,7 +54,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
-        self.project = nn.Conv2d(widths[-1], cfg.width, 1)
+        self.parallel = is_parallel(cfg.backbone, cfg.backbone_options)
+        self.project = nn.Conv2d(sum(widths) if self.parallel else widths[-1], cfg.width, 1)
         self.query = nn.Parameter(torch.randn(landmarks, cfg.width))
         self.start = nn.Linear(cfg.width, landmarks * cfg.width)
         nn.init.normal_(self.start.weight, std=0.001)
@@ -77,7 +79,8 @@ class Transformer(nn.Module):
         return self.forward(x)[0]
 
     def _decode(self, x: Tensor) -> Tensor:
-        feature = self.project(self.backbone(x)[-1])
+        maps = self.backbone(x)
+        feature = self.project(concat(maps) if self.parallel else maps[-1])
         position = sine_position(feature.shape[-2], feature.shape[-1], self.cfg.width, feature.device)
         memory = feature.flatten(2).transpose(1, 2)
         keys = memory + position.to(memory.dtype)
