@@ -52,12 +52,23 @@ def made_batch(pseudo: list[bool], coordinates: bool = False, landmarks: int = 4
 TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "supervised": {"epochs": 2, "decay_at": [], "oversample": 0},
     "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
+    "linear_warmup": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
+    "pseudo_label": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2, "tau": 0.0},
+    "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
+    "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
     "stld": {
         "epochs": 2, "decay_at": [], "pretrain_epochs": 2, "pretrain_decay_at": [], "oversample": 0, "rounds": 3,
         "sigma": [2.2, 1.5], "p": [2.4, 1.0], "speed_up": 2,
     },
 }  # fmt: skip
 """Options of each method that make its run as short as one that shows all of its stages can be."""
+
+NO_WEIGHT: dict[str, dict[str, Any]] = {
+    "fixmatch": {"lambda_u": 0.0},
+    "linear_warmup": {"lambda_first": 0.0, "lambda_last": 0.0},
+    "pseudo_label": {"tau": 1.1},
+}
+"""Options under which unlabelled data count for nothing; a method without any is exempt from that property."""
 
 TINY_NETWORKS: dict[str, dict[str, Any]] = {}
 """Fields of the network config of the methods that do not train the tiny ResNet, e.g. another backbone."""
