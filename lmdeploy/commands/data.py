@@ -9,7 +9,10 @@ import click
 from lmdeploy.atomic import write_file
 from lmdeploy.check import check_folder
 from lmdeploy.dataset import read_labelled
+from lmdeploy.errors import DataError
+from lmdeploy.published import check_set, open_set
 from lmdeploy.schema import load_schema
+from lmdeploy.sheet import show_folder, show_set, write_sheet
 from lmdeploy.split import draw
 
 SCHEMA = click.option(
@@ -23,16 +26,43 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("folder", metavar="DATA", type=click.Path(path_type=Path))
+@click.argument("data", metavar="DATA|NAME")
+@click.argument("root", required=False, type=click.Path(path_type=Path))
+@click.option("--split", "splits", multiple=True, help="Split of the published set; may be repeated; default all.")
 @SCHEMA
-def check(folder: Path, schema: str) -> None:
-    """Read every row and decode every image of DATA; name all that are broken in one list.
+def check(data: str, root: Path | None, splits: tuple[str, ...], schema: str) -> None:
+    """Read every row and decode every image; name all that are broken in one list.
 
-    DATA is a labelled folder (images/ and landmarks.csv) or a plain folder of images.
+    DATA is a labelled folder (images/ and landmarks.csv) or a plain folder of images. NAME ROOT is a published data
+    set (300w, wflw, aflw, ...) and your copy of it, whose counts are compared with the official ones.
     """
-    samples = check_folder(folder, load_schema(schema)).checked()
-    labelled = sum(sample.points is not None for sample in samples)
-    click.echo(f"{folder}: {len(samples)} images can be read, {labelled} of them labelled", err=True)
+    if root is None:
+        samples = check_folder(data, load_schema(schema)).checked()
+        labelled = sum(sample.points is not None for sample in samples)
+        click.echo(f"{data}: {len(samples)} images can be read, {labelled} of them labelled", err=True)
+        return
+    report = check_set(open_set(data), root, splits, lambda line: click.echo(line, err=True))
+    if report.problems:
+        raise DataError(f"{root}: {len(report.problems)} things to mend", report.problems)
+
+
+@data.command()
+@click.argument("data", metavar="DATA|NAME")
+@click.argument("root", required=False, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="PNG file to write.")
+@click.option("--split", help="Split of the published set; default its first.")
+@click.option("--count", type=click.IntRange(1, 500), default=24, show_default=True, help="Samples on the sheet.")
+@SCHEMA
+def show(data: str, root: Path | None, out: Path, split: str | None, count: int, schema: str) -> None:
+    """Draw a sheet of crops with their points: flip pairs in two colours, lines along the skeleton.
+
+    DATA is a folder of your own; NAME ROOT is a published data set (300w, wflw, aflw, ...) and your copy of it.
+    """
+    sheet = show_folder(data, schema, count) if root is None else show_set(data, root, split, count, schema)
+    write_sheet(out, sheet)
+    click.echo(f"{out}: {sheet.shown} samples", err=True)
+    if sheet.problems:
+        raise DataError(f"{len(sheet.problems)} images are not on the sheet", sheet.problems)
 
 
 @data.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmdeploy.errors import InputError
 from training.data.sets.aflw import AFLW
 from training.data.sets.base import DataSet
 from training.data.sets.cofw import COFW
@@ -25,3 +26,10 @@ SETS: dict[str, DataSet] = {
     "stld_wflw": STLD_WFLW,
     "wflw": WFLW,
 }
+
+
+def open_set(name: str) -> DataSet:
+    """A published data set by name: what the entry point `lmdeploy.datasets` offers to the command line."""
+    if name not in SETS:
+        raise InputError(f"{name!r} is no published data set: choose one of {', '.join(SETS)}")
+    return SETS[name]
