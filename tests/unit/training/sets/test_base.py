@@ -88,6 +88,23 @@ def test_size_without_decoding_is_the_decoded_picture_s(tmp_path, kind):
     assert image_size(file) == ((61, 37) if "turned" in kind else (37, 61))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_size_follows_the_exif_orientation_without_decoding(tmp_path, orientation, monkeypatch):
+    file = tmp_path / "turned.jpg"
+    file.write_bytes(with_orientation(Image.fromarray(smooth_picture(37, 61)), orientation, "JPEG"))
+    wanted = read_image(file).shape[:2]
+    monkeypatch.setattr("training.data.sets.image_size.read_image", lambda path: pytest.fail("decoded"))
+    assert image_size(file) == wanted
+
+
+def test_exif_data_that_break_off_lead_to_decoding(tmp_path):
+    content = encoded(Image.fromarray(smooth_picture(37, 61)), "JPEG")
+    app1 = b"\xff\xe1\x00\x12Exif\x00\x00II*\x00\xff\x00\x00\x00\x00\x00"
+    file = tmp_path / "odd.jpg"
+    file.write_bytes(content[:2] + app1 + content[2:])
+    assert image_size(file) == (37, 61)
+
+
 def test_size_of_what_is_no_picture_is_an_error(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         image_size(tmp_path / "none.jpg")
