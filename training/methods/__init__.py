@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.methods import curriculum_labeling, linear_warmup, naive, pseudo_label, stld, supervised
+from training.methods import curriculum_labeling, fixmatch, linear_warmup, naive, pseudo_label, stld, supervised
 from training.methods.base import Method
 
 ALL_ALIKE = {
@@ -11,8 +11,16 @@ ALL_ALIKE = {
 PUBLISHED = {
     "test_weight_zero_on_unlabelled_data_is_supervised_training": "its published weights are not 0; see test_stld"
 }
+ONLINE = {
+    "test_every_pseudo_label_set_is_kept_with_its_teacher": "labels are made anew in every batch, there are no sets",
+    "test_start_from_init_needs_weights": "no rounds, so no start of the first one: --init is what it trains on",
+    "test_start_from_init_labels_with_exactly_the_given_model": "labels come from the network as it then is",
+    "test_a_teacher_gets_no_gradient": "teacher and student are one network; its own tests look at the labels",
+}
+
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
+    "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE),
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),
     "naive": Method(naive.Config, naive.train, exempt=ALL_ALIKE),
     "pseudo_label": Method(pseudo_label.Config, pseudo_label.train),
