@@ -78,6 +78,14 @@ def test_a_broken_image_is_named_once_though_it_stands_in_two_splits(images, tmp
     assert len(report.problems) == 3
 
 
+def test_an_image_of_several_splits_is_decoded_once(images, tmp_path, monkeypatch):
+    read, seen = published.read_image, []
+    monkeypatch.setattr(published, "read_image", lambda path: (seen.append(path), read(path))[1])
+    data = Made({"common": samples(images[:2]), "full": samples(images)}, {"common": 2, "full": 4})
+    assert check_set(data, tmp_path, ()).problems == ()
+    assert sorted(seen) == images
+
+
 @pytest.mark.parametrize(
     ("points", "good"),
     [
