@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from training.methods import curriculum_labeling, fixmatch, linear_warmup, naive, pseudo_label, stld, supervised
+from training.methods import (
+    curriculum_labeling,
+    data_distillation,
+    fixmatch,
+    linear_warmup,
+    naive,
+    pseudo_label,
+    stld,
+    supervised,
+)
 from training.methods.base import Method
 
 ALL_ALIKE = {
@@ -17,9 +26,13 @@ ONLINE = {
     "test_start_from_init_labels_with_exactly_the_given_model": "labels come from the network as it then is",
     "test_a_teacher_gets_no_gradient": "teacher and student are one network; its own tests look at the labels",
 }
+COPIES = {
+    "test_start_from_init_labels_with_exactly_the_given_model": "it labels with copies; see test_data_distillation"
+}
 
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
+    "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
     "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE),
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),
     "naive": Method(naive.Config, naive.train, exempt=ALL_ALIKE),

@@ -54,6 +54,7 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
     "linear_warmup": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
     "pseudo_label": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2, "tau": 0.0},
+    "data_distillation": {"epochs": 2, "decay_at": [], "oversample": 0, "scales": [0.9, 1.0]},
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
     "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
     "stld": {
@@ -67,6 +68,7 @@ NO_WEIGHT: dict[str, dict[str, Any]] = {
     "fixmatch": {"lambda_u": 0.0},
     "linear_warmup": {"lambda_first": 0.0, "lambda_last": 0.0},
     "pseudo_label": {"tau": 1.1},
+    "data_distillation": {"tau": 1.1},
 }
 """Options under which unlabelled data count for nothing; a method without any is exempt from that property."""
 
