@@ -16,20 +16,22 @@ from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec, TrainingData, find_bundle
 from lmdeploy.dataset import read_labelled
 from lmdeploy.errors import InputError
-from lmdeploy.evaluate import evaluate
+from lmdeploy.evaluate import Evaluation, evaluate
 from lmdeploy.geometry import BoxMap
 from lmdeploy.model import Model
 from lmdeploy.schema import LandmarkSchema, load_schema
+from training import results
 from training.data import crops as crop_cache
-from training.data.boxes import find_boxes
+from training.data.boxes import Boxes, find_boxes
 from training.data.crops import Crops
 from training.data.pools import Pools, read_pools
+from training.data.published import Copies, gather, published
 from training.engine import checkpoint
 from training.engine.predictor import TorchBackend, pick_device
 from training.engine.trainer import Settings, Trainer
 from training.methods import METHODS
 from training.models import Network
-from training.recipe import Recipe
+from training.recipe import Recipe, checked
 
 MORE = "give --unlabelled FOLDER, or --labelled to split --data"
 log = logging.getLogger(__name__)
@@ -71,12 +73,11 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Read every image once, find the boxes, build the cache and the trainer."""
-    schema = load_schema(request.schema)
+    schema = _schema(request)
     start = _start(request.recipe, request.init, schema)
     recipe = start.recipe
-    pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
     method = METHODS[recipe.method]
-    boxes = find_boxes(pools, request.boxes, request.yunet, unlabelled=method.unlabelled)
+    pools, boxes = _gather(request, schema)
     spec = _spec(start, schema, boxes.maps, pools, request.licence)
     fabric = _fabric(request)
     settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
@@ -89,10 +90,24 @@ def prepare(request: Request) -> Prepared:
         raise InputError(f"{recipe.method} needs unlabelled images: {MORE}")
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
-    notes = [*pools.notes, *boxes.notes]
     if start.weights is None and not recipe.network.pretrained:
-        notes.append(f"{recipe.network.backbone} starts from random weights (network.pretrained = false)")
-    return Prepared(trainer, labelled, unlabelled, tuple(notes))
+        log.warning("warning: %s starts from random weights (network.pretrained = false)", recipe.network.backbone)
+    return Prepared(trainer, labelled, unlabelled, (*pools.notes, *boxes.notes))
+
+
+def _schema(request: Request) -> LandmarkSchema:
+    """The published set's own schema, else --schema."""
+    data = request.recipe.data
+    return load_schema((data and published(data.set).schema) or request.schema)
+
+
+def _gather(request: Request, schema: LandmarkSchema) -> tuple[Pools, Boxes]:
+    """The images of a run, from the published set that the recipe names or from the user's folders."""
+    data, needs_more = request.recipe.data, METHODS[request.recipe.method].unlabelled
+    if data is not None:
+        return gather(data, Copies(request.data, request.unlabelled, request.labelled), request.seed)
+    pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
+    return pools, find_boxes(pools, request.boxes, request.yunet, unlabelled=needs_more)
 
 
 def run(request: Request, tell: Callable[[str], None]) -> Path:
@@ -102,7 +117,11 @@ def run(request: Request, tell: Callable[[str], None]) -> Path:
         tell(note)
     method = METHODS[request.recipe.method]
     network = method.train(request.recipe.method_config(), ready.trainer, ready.labelled, ready.unlabelled)
-    return ready.trainer.finish(network)
+    file = ready.trainer.finish(network)
+    if request.recipe.data is not None:
+        model = _model(ready.trainer.settings.spec, network, ready.trainer.fabric.device)
+        results.report(model, request.recipe.data, request.recipe.target, request.data, request.out, tell)
+    return file
 
 
 class _Start(NamedTuple):
@@ -126,7 +145,9 @@ def _start(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> _Start:
             f"{schema.points} ({schema.name}): choose the matching --schema or another model"
         )
     taken = {"network": about.network, "crop": about.spec.crop, "codec": about.spec.codec}
-    return _Start(recipe.model_copy(update=taken), file, about.spec.detectors, about.spec.data)
+    return _Start(
+        checked(recipe.model_copy(update=taken), f"--init {init}"), file, about.spec.detectors, about.spec.data
+    )
 
 
 def _spec(start: _Start, schema: LandmarkSchema, maps: dict[str, BoxMap], pools: Pools, licence: str) -> ModelSpec:
@@ -163,16 +184,31 @@ def _cpu_has_bf16() -> bool:
     return "AVX512" in torch.backends.cpu.get_cpu_capability() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def _model(spec: ModelSpec, network: Network, device: torch.device) -> Model:
+    """The network as the runtime's model, on the run's device."""
+    return Model(spec, TorchBackend(network, spec.codec, device), digest="")
+
+
 def _reporter(request: Request, spec: ModelSpec, device: torch.device) -> Callable[[Network, str], None]:
-    """Measures each round on the --eval folder and keeps the result beside the run."""
-    if request.evaluate is None:
+    """Measures each round and keeps the result beside the run."""
+    measure = _measure(request, spec)
+    if measure is None:
         return lambda network, name: None
-    samples = read_labelled(request.evaluate, spec.landmarks)
 
     def report(network: Network, name: str) -> None:
-        model = Model(spec, TorchBackend(network, spec.codec, device), digest="")
-        result = evaluate(model, samples)
+        result = measure(_model(spec, network, device))
         log.info("%s: NME %.3f %% on %d images", name, result.nme, result.images)
         write_file(request.out / "rounds" / f"{name}.json", (result.model_dump_json(indent=1) + "\n").encode())
 
     return report
+
+
+def _measure(request: Request, spec: ModelSpec) -> Callable[[Model], Evaluation] | None:
+    """What measures a round: on the --eval folder, else on the first test split of the recipe's published set."""
+    data = request.recipe.data
+    if request.evaluate is not None:
+        samples = read_labelled(request.evaluate, spec.landmarks)
+        return lambda model: evaluate(model, samples)
+    if data is not None:
+        return lambda model: results.on_split(model, data, request.data, data.test[0])
+    return None

@@ -3,6 +3,7 @@
     method = "stld"
     codec = "subpixel"
     [network] [crop] [schedule] [augment] [options]
+    [data] [[target]]    only of published cells: which images of which set, and the figures to reproduce
 
 [options] belongs to the method (its Config). An unknown key is an error that names the nearest known one.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,15 +24,17 @@ from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
 from training.augment import config
 from training.codec import CODECS, OF_NETWORK
+from training.data import published
 from training.engine.fit import Schedule
 from training.methods import METHODS
 from training.models import CONFIGS, NetworkConfig, heatmap
+from training.models.backbone import check_size
 
 T = TypeVar("T", bound=BaseModel)
 
 
 class Recipe(BaseModel):
-    """Everything that decides a run beside its data and its seed."""
+    """Everything that decides a run beside its seed and, unless it has [data], its data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +46,8 @@ class Recipe(BaseModel):
     schedule: Schedule = Schedule()
     augment: config.Config = config.Config()
     options: dict[str, Any] = {}
+    data: published.Data | None = None
+    target: tuple[published.Target, ...] = ()
 
     def method_config(self) -> BaseModel:
         """The method's own frozen Config."""
@@ -48,20 +55,30 @@ class Recipe(BaseModel):
 
 
 def built_in() -> list[str]:
-    """Names of the recipes that ship with the package."""
-    folder = resources.files("training") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    """Names of the recipes that ship with the package; those of published cells look like paper/set_ratio/method."""
+    return sorted(_names(resources.files("training") / "recipes", ""))
+
+
+def _names(folder: Traversable, prefix: str) -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _names(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".toml"):
+            yield prefix + entry.name.removesuffix(".toml")
 
 
 def load(ref: str) -> Recipe:
     """A recipe by name (every method has one of its own name) or from a TOML file."""
-    if ref in built_in():
+    names = built_in()
+    if ref in names:
         return parse((resources.files("training") / "recipes" / f"{ref}.toml").read_text(encoding="utf-8"), ref)
     path = Path(ref)
     if path.suffix != ".toml" or not path.is_file():
-        near = difflib.get_close_matches(ref, built_in(), 1)
+        near = difflib.get_close_matches(ref, names, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{ref!r} is neither a recipe file nor one of: {', '.join(built_in())}{hint}")
+        own, cells = ([name for name in names if ("/" in name) is nested] for nested in (False, True))
+        more = f", nor one of the {len(cells)} published cells such as {cells[0]}" if cells else ""
+        raise InputError(f"{ref!r} is neither a recipe file nor one of: {', '.join(own)}{more}{hint}")
     return parse(path.read_text(encoding="utf-8"), str(path))
 
 
@@ -85,17 +102,27 @@ def checked(recipe: Recipe, origin: str) -> Recipe:
         raise InputError(
             f"{origin}: codec {recipe.codec!r} does not fit a {recipe.network.kind} network; use {fitting}"
         )
-    if recipe.crop.size % 32:
-        raise InputError(f"{origin}: crop.size is {recipe.crop.size}; it must be a multiple of 32")
+    _check_size(recipe, origin)
+    if recipe.data is not None:
+        published.check(recipe.data, recipe.crop, origin)
     recipe.method_config()
     return recipe
+
+
+def _check_size(recipe: Recipe, origin: str) -> None:
+    network = recipe.network.model_dump()
+    try:
+        check_size(network["backbone"], network["backbone_options"], recipe.crop.size)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
 
 
 def _validate(model: type[T], value: dict[str, Any], origin: str) -> T:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt field is missing too; the word that is there says more
+        first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
         where = ".".join(str(part) for part in first["loc"] if part not in CONFIGS)
         if first["type"] != "extra_forbidden":
             raise InputError(f"{origin}: {where}: {first['msg']}") from error
@@ -106,13 +133,12 @@ def _validate(model: type[T], value: dict[str, Any], origin: str) -> T:
 
 def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
-        if part == "network":
+        if part == "network" or isinstance(part, int):
             continue
         if part in CONFIGS:  # the kind of network, which pydantic puts into the path after `network`
-            model = CONFIGS[str(part)]
+            model = CONFIGS[part]
             continue
-        inner = model.model_fields[str(part)].annotation
-        assert isinstance(inner, type)
-        assert issubclass(inner, BaseModel)
-        model = inner
+        inner = model.model_fields[part].annotation
+        # an optional table or a list of tables stands in a union or a tuple
+        model = next(t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, BaseModel))
     return list(model.model_fields)

@@ -1,0 +1,150 @@
+"""A recipe's [data] table: which images of which published set a table's cell was made of, and how it is measured.
+
+set = "300w"             one of SETS; --data is the user's copy
+split = "train"          where labelled images, and those that count as unlabelled, are taken from
+labelled = 315           so many drawn by the seed (nested: fewer are part of more), "all", or a file of names
+unlabelled = "rest"      the split's other images, "none", or another set, whose copy --unlabelled gives
+crop = "stld_300w"       crop policy of all images of `set`
+test = ["full"]          splits to measure on; the first one is measured after every round
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from lmdeploy import split
+from lmdeploy.boxes import fit_detector
+from lmdeploy.dataset import Sample, read_list, select
+from lmdeploy.detect import open_detector
+from lmdeploy.errors import InputError
+from lmdeploy.geometry import BoxMap, CropRule
+from training.data.boxes import FIT_ON, Boxes
+from training.data.pools import Pools, without_labels
+from training.data.sets import SETS
+from training.data.sets.base import DataSet, load
+from training.data.sets.policy import POLICIES
+
+
+class Data(BaseModel):
+    """Data set, labelled and unlabelled images, crop policies, and how the result is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set: str
+    split: str = "train"
+    labelled: int | str = "all"
+    unlabelled: str = "rest"
+    unlabelled_split: str = "train"  # of the other set
+    unlabelled_count: int = Field(default=0, ge=0)  # so many of the other set, drawn by the seed; 0: all
+    unlabelled_crop: str = "celeba"  # crop policy of the other set
+    crop: str
+    test: tuple[str, ...]
+    frame: Literal["crop", "image"] = "crop"
+    normaliser: str
+
+
+class Target(BaseModel):
+    """A published figure that the recipe is to reproduce."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paper: str
+    table: str
+    row: str
+    metric: Literal["nme", "auc", "fr", "mre_mm"]
+    unit: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The user's copies: root of the set, roots given with --unlabelled, and another labelled list or count."""
+
+    root: Path
+    unlabelled: tuple[Path, ...] = ()
+    labelled: str | None = None
+
+
+def check(data: Data, crop: CropRule, origin: str) -> None:
+    """InputError where a crop policy is unknown or does not fit the recipe's [crop] (whose size is free)."""
+    for name in (data.crop, data.unlabelled_crop):
+        if name not in POLICIES:
+            raise InputError(f"{origin}: {name!r} is no crop policy: choose one of {', '.join(sorted(POLICIES))}")
+    rule = POLICIES[data.crop].rule
+    if (rule.kind, rule.scale) != (crop.kind, crop.scale):
+        raise InputError(f"{origin}: crop policy {data.crop!r} needs crop.kind {rule.kind!r}, crop.scale {rule.scale}")
+
+
+def published(name: str) -> DataSet:
+    """The set of that name."""
+    if name not in SETS:
+        raise InputError(f"data.set {name!r} is no published data set: choose one of {', '.join(sorted(SETS))}")
+    return SETS[name]
+
+
+def gather(data: Data, copies: Copies, seed: int) -> tuple[Pools, Boxes]:
+    """Samples of a run with the boxes to crop, the detectors' maps to them, and notes for the user."""
+    source = published(data.set)
+    loaded = load(source, copies.root, data.split, data.crop)
+    samples = loaded.checked()
+    labelled = _labelled(samples, copies.labelled or data.labelled, seed)
+    names = {sample.name for sample in labelled}
+    hidden = [s for s in samples if s.name not in names] if data.unlabelled == "rest" else []
+    others = _others(data, copies, seed)
+    notes = [
+        f"{source.title}: {len(labelled)} labelled images, {len(hidden) + len(others)} unlabelled",
+        f"boxes: crop policy {data.crop} ({POLICIES[data.crop].source}), of unlabelled images of the set too",
+    ]
+    expected = source.splits[data.split]
+    if expected is not None and expected != len(samples):
+        notes.append(f"{source.title} {data.split} has {len(samples)} samples, published are {expected}")
+    pools = Pools(tuple(labelled), tuple(hidden), tuple(others), tuple(notes))
+    maps, more = _map(labelled[:FIT_ON], "whole_image" if data.crop.startswith("whole") else "haar")
+    return pools, Boxes(labelled, without_labels([*hidden, *others]), maps, more)
+
+
+def samples_of(data: Data, root: Path, name: str) -> list[Sample]:
+    """Labelled samples of a test split with the boxes to crop."""
+    return load(published(data.set), root, name, data.crop).checked()
+
+
+def _labelled(samples: list[Sample], which: int | str, seed: int) -> list[Sample]:
+    if which == "all":
+        return samples
+    if isinstance(which, str) and not which.isdigit():
+        return select(samples, read_list(which))
+    return select(samples, split.draw(samples, int(which), seed))
+
+
+def _others(data: Data, copies: Copies, seed: int) -> list[Sample]:
+    """The other set's images; none where the recipe takes its unlabelled images from the split or needs none."""
+    if data.unlabelled in ("rest", "none"):
+        if copies.unlabelled:
+            raise InputError(
+                f"the recipe's unlabelled images are {data.unlabelled!r} of {data.set}: drop --unlabelled"
+            )
+        return []
+    other = published(data.unlabelled)
+    if len(copies.unlabelled) != 1:
+        raise InputError(f"the recipe needs the unlabelled images of {other.title}: give --unlabelled and its folder")
+    samples = load(other, copies.unlabelled[0], data.unlabelled_split, data.unlabelled_crop).checked()
+    if not data.unlabelled_count:
+        return samples
+    return select(samples, split.draw(samples, data.unlabelled_count, seed))
+
+
+def _map(samples: list[Sample], name: str) -> tuple[dict[str, BoxMap], tuple[str, ...]]:
+    """The map from a detector's boxes to the policy's, so that the model can be used on other pictures."""
+    # A box's corners as points: the detector is fitted to what the policy crops, not to the landmarks' own box
+    boxed = [
+        replace(s, points=np.array([[s.box.x0, s.box.y0], [s.box.x1, s.box.y1]], np.float32)) for s in samples if s.box
+    ]
+    try:
+        return {name: fit_detector(boxed, open_detector(name))}, ()
+    except InputError as error:
+        return {}, (f"the model gets no box map for {name}: {error}",)
