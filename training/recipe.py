@@ -95,6 +95,12 @@ def checked(recipe: Recipe, origin: str) -> Recipe:
     """The recipe, after checks that cross its parts."""
     if recipe.method not in METHODS:
         raise InputError(f"{origin}: method {recipe.method!r} is none of {', '.join(sorted(METHODS))}")
+    kinds = METHODS[recipe.method].networks
+    if recipe.network.kind not in kinds:
+        raise InputError(
+            f"{origin}: {recipe.method} trains no {recipe.network.kind} network; set network.kind to "
+            f"{' or '.join(map(repr, kinds))}"
+        )
     if recipe.codec not in CODECS:
         raise InputError(f"{origin}: codec {recipe.codec!r} is none of {', '.join(sorted(CODECS))}")
     if recipe.codec not in OF_NETWORK[recipe.network.kind]:

@@ -11,7 +11,12 @@ CODECS: dict[str, Codec] = {
     "subpixel": Codec(subpixel.encode, subpixel.decode, measures.of_maps),
 }
 
-OF_NETWORK = {"heatmap": ("subpixel", "stld"), "transformer": ("coords",)}
+OF_NETWORK = {
+    "heatmap": ("subpixel", "stld"),
+    "hybrid": ("coords",),
+    "pipnet": ("coords",),
+    "transformer": ("coords",),
+}
 """The codecs that decode the output of a kind of network."""
 
 __all__ = ["CODECS", "OF_NETWORK", "Codec"]

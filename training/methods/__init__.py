@@ -6,9 +6,11 @@ from training.methods import (
     curriculum_labeling,
     data_distillation,
     fixmatch,
+    hybridmatch,
     linear_warmup,
     naive,
     pseudo_label,
+    stc,
     stld,
     supervised,
 )
@@ -26,6 +28,12 @@ ONLINE = {
     "test_start_from_init_labels_with_exactly_the_given_model": "labels come from the network as it then is",
     "test_a_teacher_gets_no_gradient": "teacher and student are one network; its own tests look at the labels",
 }
+OWN_NETWORK = "supervised training is another network's here; its own tests compare its losses with slow loops"
+HYBRID = ONLINE | {"test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK}
+CURRICULUM = {
+    "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
+    "test_start_from_init_labels_with_exactly_the_given_model": "it needs a PIPNet to start from; see test_stc",
+}
 COPIES = {
     "test_start_from_init_labels_with_exactly_the_given_model": "it labels with copies; see test_data_distillation"
 }
@@ -33,10 +41,12 @@ COPIES = {
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
     "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
-    "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE),
+    "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE, networks=("heatmap",)),
+    "hybridmatch": Method(hybridmatch.Config, hybridmatch.train, exempt=HYBRID, networks=("hybrid",)),
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),
     "naive": Method(naive.Config, naive.train, exempt=ALL_ALIKE),
     "pseudo_label": Method(pseudo_label.Config, pseudo_label.train),
+    "stc": Method(stc.Config, stc.train, exempt=CURRICULUM, networks=("pipnet",)),
     "stld": Method(stld.Config, stld.train, exempt=PUBLISHED),
     "supervised": Method(supervised.Config, supervised.train, unlabelled=False),
 }

@@ -14,10 +14,11 @@ class Method(NamedTuple):
     """config: the method's frozen options. train(config, trainer, labelled, unlabelled) -> the final network.
 
     unlabelled: it needs unlabelled images. exempt: properties that every method keeps but this one, by the name of
-    the property's test, each with its reason.
+    the property's test, each with its reason. networks: the kinds of network that it can train.
     """
 
     config: type[BaseModel]
     train: Callable[[Any, Any, Any, Any], Network]
     unlabelled: bool = True
     exempt: Mapping[str, str] = {}
+    networks: tuple[str, ...] = ("heatmap", "transformer")

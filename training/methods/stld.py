@@ -45,6 +45,7 @@ from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
 from training.models import Network
 from training.models.heatmap import Heatmap
+from training.models.transformer import Transformer
 
 LAMBDA = {"code": (0.1, 1.0, 1.0), "paper": (0.1, 0.1, 1.0)}
 
@@ -159,7 +160,7 @@ def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, 
     parts = [Part(labelled, sigma=cfg.gt_sigma, oversample=oversample)]
     step: Step = supervised.step
     if pseudo is not None:
-        if cfg.aux_init == "main":
+        if cfg.aux_init == "main" and isinstance(network, Heatmap | Transformer):
             network.aux.load_state_dict(network.main.state_dict())
         parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2], p=cfg.p[r - 2]))
         auto: SourceNorm = "per_source" if isinstance(network, Heatmap) else "batch"

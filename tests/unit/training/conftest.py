@@ -10,8 +10,10 @@ import torch
 
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
+from training.codec import OF_NETWORK
 from training.engine.batch import Batch
 from training.methods import METHODS
+from training.models import NetworkConfig, hybrid, pipnet
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,6 +59,8 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "data_distillation": {"epochs": 2, "decay_at": [], "oversample": 0, "scales": [0.9, 1.0]},
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
     "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
+    "hybridmatch": {"epochs": 2, "decay_at": [], "oversample": 0},
+    "stc": {"epochs": 2, "decay_at": [], "oversample": 0, "tasks": ["cls3", "std"]},
     "stld": {
         "epochs": 2, "decay_at": [], "pretrain_epochs": 2, "pretrain_decay_at": [], "oversample": 0, "rounds": 3,
         "sigma": [2.2, 1.5], "p": [2.4, 1.0], "speed_up": 2,
@@ -72,21 +76,35 @@ NO_WEIGHT: dict[str, dict[str, Any]] = {
 }
 """Options under which unlabelled data count for nothing; a method without any is exempt from that property."""
 
-TINY_NETWORKS: dict[str, dict[str, Any]] = {}
-"""Fields of the network config of the methods that do not train the tiny ResNet, e.g. another backbone."""
+TINY_NETWORKS: dict[str, dict[str, Any]] = {
+    "hybridmatch": {"kind": "hybrid", "channels": 8, "profile_channels": 8, "reach": 3},
+    "stc": {"kind": "pipnet", "neighbours": 3},
+}
+"""Fields of the network config of the methods that do not train the tiny heatmap network."""
+
+
+def tiny_network(fields: dict[str, Any]) -> NetworkConfig:
+    """A very small ResNet with the heatmap network's head, or with that of another kind."""
+    small = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
+    if fields.get("kind") == "pipnet":
+        return pipnet.Config.model_validate({"backbone_options": small | {"out_indices": [0, 1, 2, 3]}} | fields)
+    if fields.get("kind") == "hybrid":
+        return hybrid.Config.model_validate({"backbone_options": small} | fields)
+    base = recipe.load("face68").network
+    return base.model_copy(update={"backbone_options": small, "channels": 8} | fields)
 
 
 def tiny_recipe(method: str, **options: Any) -> recipe.Recipe:
     """A recipe of 32 px crops and a very small network."""
     base = recipe.load("face68")
-    small = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
-    network = {"backbone_options": small, "channels": 8} | TINY_NETWORKS.get(method, {})
+    network = tiny_network(TINY_NETWORKS.get(method, {}))
     return recipe.checked(
         base.model_copy(
             update={
                 "method": method,
                 "crop": base.crop.model_copy(update={"size": 32}),
-                "network": base.network.model_copy(update=network),
+                "network": network,
+                "codec": OF_NETWORK[network.kind][0],
                 "schedule": base.schedule.model_copy(update={"batch": 4}),
                 "options": {**TINY_OPTIONS[method], **options},
             }
