@@ -1,0 +1,30 @@
+"""The picture of the accuracy benchmark: every row's NME, round by round, against the control."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def bars(tables: dict[str, dict[str, Any]], file: Path) -> None:
+    """Write one panel per case: a line over the rounds for each row, the supervised start and the control dashed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6 * len(tables)), layout="constrained")
+    panels = figure.subplots(len(tables), 1, squeeze=False)[:, 0]
+    for axes, (key, table) in zip(panels, tables.items(), strict=True):
+        labels, _, seed = key.partition("/")
+        for name, rounds in table["rounds"].items():
+            values = [value for stage, value in rounds.items() if not stage.endswith("pretrain")]
+            if name in {"supervised", "supervised_half", "control"}:
+                style = {"supervised": ":", "supervised_half": (0, (1, 4)), "control": "--"}[name]
+                axes.axhline(values[-1], color="black", linestyle=style, label=f"{name}: {values[-1]:.2f} %")
+            else:
+                axes.plot(range(len(values)), values, marker="o", label=f"{name}: {values[-1]:.2f} %")
+        axes.set_title(f"{labels} labels, seed {seed}")
+        axes.set_xlabel("round (0: the supervised start)")
+        axes.set_ylabel("test NME, %")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
