@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
 from training.codec import CODECS
+from training.data.crops import Crops
 from training.engine.batch import Batch, Drawer, carry
 from training.engine.streams import answer
+from training.engine.train_set import Part
 from training.models import Network
 from training.models.heatmap import Heatmap
 
@@ -55,3 +57,8 @@ def maps_only(network: Network, method: str) -> Heatmap:
             "which train coordinate networks too"
         )
     return network
+
+
+def streams_of(sigma: float, oversample: int, labelled: Crops, unlabelled: Crops) -> list[Part]:
+    """The labelled stream and the unlabelled one, whose list is repeated up to `oversample` entries."""
+    return [Part(labelled, sigma=sigma), Part(unlabelled, pseudo=True, sigma=sigma, oversample=oversample)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.methods import (
     curriculum_labeling,
     data_distillation,
+    easy_hard,
     fixmatch,
     hybridmatch,
     linear_warmup,
@@ -41,6 +42,7 @@ COPIES = {
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
     "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
+    "easy_hard": Method(easy_hard.Config, easy_hard.train, exempt=ONLINE, networks=("heatmap",)),
     "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE, networks=("heatmap",)),
     "hybridmatch": Method(hybridmatch.Config, hybridmatch.train, exempt=HYBRID, networks=("hybrid",)),
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),

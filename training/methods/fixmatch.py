@@ -30,9 +30,8 @@ from training.data.crops import Crops
 from training.engine.average import Averaged
 from training.engine.batch import Batch
 from training.engine.fit import Stage, Step
-from training.engine.online import OnlineLabels, maps_only
+from training.engine.online import OnlineLabels, maps_only, streams_of
 from training.engine.streams import split
-from training.engine.train_set import Part
 from training.engine.trainer import Trainer
 from training.losses.landmark_error import landmark_error
 from training.losses.source_mean import SourceNorm, source_mean
@@ -112,8 +111,3 @@ def averaging(step: Step, averaged: Averaged) -> Step:
         return step(network, batch)
 
     return both
-
-
-def streams_of(sigma: float, oversample: int, labelled: Crops, unlabelled: Crops) -> list[Part]:
-    """The labelled stream and the unlabelled one, whose list is repeated up to `oversample` entries."""
-    return [Part(labelled, sigma=sigma), Part(unlabelled, pseudo=True, sigma=sigma, oversample=oversample)]

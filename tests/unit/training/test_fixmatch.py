@@ -20,7 +20,7 @@ from training.augment import config
 from training.data.crops import Crops
 from training.engine import checkpoint
 from training.engine.batch import Batch, Drawer
-from training.engine.online import OnlineLabels
+from training.engine.online import OnlineLabels, streams_of
 from training.engine.train_set import Part
 from training.methods import fixmatch, supervised
 from training.models import transformer
@@ -46,7 +46,7 @@ def prepared(toy: Path, out: Path, **options: Any) -> tuple[fixmatch.Config, Dra
     assert ready.unlabelled is not None
     cfg = wanted.method_config()
     assert isinstance(cfg, fixmatch.Config)
-    drawer = ready.trainer.drawer(fixmatch.streams_of(cfg.sigma, cfg.oversample, ready.labelled, ready.unlabelled))
+    drawer = ready.trainer.drawer(streams_of(cfg.sigma, cfg.oversample, ready.labelled, ready.unlabelled))
     rows = torch.arange(4 + 4 * cfg.mu) + torch.tensor([0] * 4 + [8] * 4 * cfg.mu)
     return cfg, drawer, drawer.draw(rows, torch.Generator().manual_seed(2)), ready
 
@@ -202,7 +202,7 @@ def test_hidden_labels_of_unlabelled_images_are_never_used(toy: Path, tmp_path: 
     assert ready.unlabelled is not None
     told = np.random.default_rng(0).uniform(0, 48, ready.unlabelled.points.shape).astype(np.float32)
     other: Crops = ready.unlabelled.with_points(told)
-    parts: list[Part] = fixmatch.streams_of(cfg.sigma, cfg.oversample, ready.labelled, other)
+    parts: list[Part] = streams_of(cfg.sigma, cfg.oversample, ready.labelled, other)
     cheat = ready.trainer.drawer(parts)
     rows = torch.arange(8) + torch.tensor([0] * 4 + [8] * 4)
     network = ready.trainer.new_network().eval()
