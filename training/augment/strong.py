@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.augment.config import Config
@@ -30,6 +31,22 @@ def weak_of(cfg: Config) -> Config:
         p_translate=cfg.p_translate, translate=cfg.translate, p_flip=cfg.p_flip, p_scale=0.0, p_rotate=0.0,
         p_occlude=0.0, p_blur=0.0, p_grey=0.0, brightness=0.0, contrast=0.0, saturation=0.0, noise=0.0,
     )  # fmt: skip
+
+
+class Strong(BaseModel):
+    """What a strong view has on top of the recipe's augmentation; the fields are those of augment.config.Config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operations: int = Field(default=2, ge=0)
+    magnitude: float = Field(default=1.0, ge=0, le=1)
+    p_cutout: float = Field(default=1.0, ge=0, le=1)
+    cutout: float = 0.5
+
+
+def strong_of(cfg: Config, strong: Strong) -> Config:
+    """FixMatch's strong view: all of cfg and, on top, colour operations and cutout."""
+    return cfg.model_copy(update=strong.model_dump())
 
 
 def change(x: Tensor, cfg: Config, draw: torch.Generator) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.methods import (
     curriculum_labeling,
     data_distillation,
+    dst,
     easy_hard,
     fixmatch,
     hybridmatch,
@@ -42,6 +43,7 @@ COPIES = {
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
     "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
+    "dst": Method(dst.Config, dst.train, exempt=ONLINE, networks=("heatmap",)),
     "easy_hard": Method(easy_hard.Config, easy_hard.train, exempt=ONLINE, networks=("heatmap",)),
     "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE, networks=("heatmap",)),
     "hybridmatch": Method(hybridmatch.Config, hybridmatch.train, exempt=HYBRID, networks=("hybrid",)),

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from training.augment import config
-from training.augment.strong import weak_of
+from training.augment.strong import Strong, strong_of, weak_of
 from training.data.crops import Crops
 from training.engine.average import Averaged
 from training.engine.batch import Batch
@@ -47,10 +47,7 @@ class Config(BaseModel):
     lambda_u: float = Field(default=1.0, ge=0)  # weight of the unlabelled loss
     mu: int = Field(default=1, ge=1)  # unlabelled images per labelled one
     norm: SourceNorm = "per_source"  # l_u: mean over the kept images, or over all ("batch")
-    operations: int = Field(default=2, ge=0)  # colour operations of a strong view
-    magnitude: float = Field(default=1.0, ge=0, le=1)  # their largest strength
-    p_cutout: float = Field(default=1.0, ge=0, le=1)
-    cutout: float = 0.5  # largest side of the square, of the crop's side
+    strong: Strong = Strong()  # on top of the recipe's augmentation
     ema: float = Field(default=0.0, ge=0, lt=1)  # decay of the averaged weights; 0: the last weights are the result
     sigma: float = 1.5  # width of every target's Gaussian, map cells
     epochs: int = 60  # an epoch sees every unlabelled image once
@@ -58,15 +55,9 @@ class Config(BaseModel):
     oversample: int = 100  # the unlabelled list is repeated up to this length
 
 
-def strong_of(cfg: Config, augment: config.Config) -> config.Config:
-    """The strong view: all of the recipe's augmentation and, on top, colour operations and cutout."""
-    names = ("operations", "magnitude", "p_cutout", "cutout")
-    return augment.model_copy(update={name: getattr(cfg, name) for name in names})
-
-
 def fixmatch_step(cfg: Config, labels: OnlineLabels, augment: config.Config) -> Step:
     """Losses of one batch of both streams; `kept` is the share of the unlabelled images with c >= tau."""
-    weak, strong = weak_of(augment), strong_of(cfg, augment)
+    weak, strong = weak_of(augment), strong_of(augment, cfg.strong)
 
     def step(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         known, u = split(batch, cfg.mu)

@@ -58,6 +58,7 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "pseudo_label": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2, "tau": 0.0},
     "data_distillation": {"epochs": 2, "decay_at": [], "oversample": 0, "scales": [0.9, 1.0]},
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
+    "dst": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0, "reversal_steps": 2},
     "easy_hard": {"epochs": 2, "decay_at": [], "oversample": 0},
     "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
     "hybridmatch": {"epochs": 2, "decay_at": [], "oversample": 0},
@@ -70,6 +71,7 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
 """Options of each method that make its run as short as one that shows all of its stages can be."""
 
 NO_WEIGHT: dict[str, dict[str, Any]] = {
+    "dst": {"lambda_u": 0.0, "lambda_strong": 0.0, "eta": 0.0},
     "easy_hard": {"w": 0.0},
     "fixmatch": {"lambda_u": 0.0},
     "linear_warmup": {"lambda_first": 0.0, "lambda_last": 0.0},

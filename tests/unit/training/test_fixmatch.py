@@ -17,6 +17,7 @@ from tests.oracles import heatmaps
 from tests.unit.training.conftest import tiny_recipe, tiny_request
 from training import job, recipe
 from training.augment import config
+from training.augment.strong import strong_of
 from training.data.crops import Crops
 from training.engine import checkpoint
 from training.engine.batch import Batch, Drawer
@@ -130,7 +131,7 @@ def test_the_pseudo_labels_pass_no_gradient(toy: Path, tmp_path: Path) -> None:
 
 def test_weak_is_flip_and_translation_and_strong_has_everything_on_top() -> None:
     augment = recipe.load("fixmatch").augment
-    strong = fixmatch.strong_of(fixmatch.Config(), augment)
+    strong = strong_of(augment, fixmatch.Config().strong)
     assert strong.model_copy(update={"operations": 0, "p_cutout": 0.0, "cutout": 0.5}) == augment
     assert (strong.operations, strong.p_cutout) == (2, 1.0)
     assert (augment.operations, augment.p_cutout) == (0, 0.0)
