@@ -47,6 +47,12 @@ class Crops:
         """The same crops with other labels f32[N,K,2], cache px, and their confidence f32[N,K]."""
         return replace(self, points=points, score=score)
 
+    def rows(self, first: int, last: int) -> Crops:
+        """Crops first .. last - 1, without copying an image."""
+        score = None if self.score is None else self.score[first:last]
+        cut = slice(first, last)
+        return Crops(self.images[cut], self.points[cut], self.matrices[cut], self.names[cut], score)
+
     def points_frame(self, points: F32) -> F32:
         """Points f32[N,K,2] in cache px -> image px."""
         return np.stack([transform(invert(m), p) for m, p in zip(self.matrices, points, strict=True)])

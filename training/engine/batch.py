@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch import Tensor
 from lmdeploy.bundle import ModelSpec
 from training.augment import config, geometry, pipeline
 from training.codec import CODECS
+from training.engine.processes import Share
+from training.engine.shared_draws import SharedDraws
 from training.engine.train_set import Rows, TrainSet
 from training.models.end_to_end import normalise
 
@@ -40,6 +43,14 @@ class Batch:
     view: Callable[[config.Config], Batch]
 
 
+class _Draws(NamedTuple):
+    """Where a batch's random numbers come from: the generator, the rows of the global batch, and this process."""
+
+    generator: torch.Generator
+    rows: int
+    share: Share
+
+
 class Drawer:
     """Turns rows of a TrainSet into augmented batches with their targets."""
 
@@ -52,17 +63,25 @@ class Drawer:
         self._mirror = spec.landmarks.mirror
         self.cfg = self._allowed(cfg)
 
-    def draw(self, rows: Tensor, generator: torch.Generator, step: int = 0, progress: float = 0.0) -> Batch:
-        """The batch of rows i64[B]; the same generator state gives the same batch."""
-        raw = self.data.gather(rows).to(self.device)
-        return self._view(raw, self.cfg, generator, step, progress)
+    def draw(
+        self,
+        rows: Tensor,
+        generator: torch.Generator,
+        step: int = 0,
+        progress: float = 0.0,
+        share: Share = Share(),  # noqa: B008 - a constant
+    ) -> Batch:
+        """The batch of rows i64[B], or a process's share of it; the same generator state gives the same batch."""
+        raw = self.data.gather(share.of(rows)).to(self.device)
+        return self._view(raw, self.cfg, _Draws(generator, len(rows), share), step, progress)
 
     def encode(self, points: Tensor, sigma: Tensor) -> Tensor:
         """The codec's targets of points f32[B,K,2] (crop px), sigma f32[B] (map cells)."""
         return self._encode(points, sigma, self.size // self.stride, self.stride)
 
-    def _view(self, raw: Rows, cfg: config.Config, draw: torch.Generator, step: int, progress: float) -> Batch:
-        seen = pipeline.augment(raw.images, raw.points, self.size, self.flip_index, cfg, draw)
+    def _view(self, raw: Rows, cfg: config.Config, draws: _Draws, step: int, progress: float) -> Batch:
+        with SharedDraws(*draws):
+            seen = pipeline.augment(raw.images, raw.points, self.size, self.flip_index, cfg, draws.generator)
         visible = torch.isfinite(seen.points).all(dim=-1)
         points = torch.where(visible.unsqueeze(-1), seen.points, torch.zeros_like(seen.points))
         x = normalise(seen.images).contiguous(memory_format=torch.channels_last)
@@ -70,7 +89,7 @@ class Drawer:
         score = torch.where(seen.flip.unsqueeze(1), score[:, self.flip_index], score)
 
         def again(other: config.Config) -> Batch:
-            return self._view(raw, self._allowed(other), draw, step, progress)
+            return self._view(raw, self._allowed(other), draws, step, progress)
 
         return Batch(
             x, points, self.encode(points, raw.sigma), visible, raw.pseudo, raw.p, score, seen.matrix, seen.flip,

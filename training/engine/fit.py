@@ -2,6 +2,11 @@
 
 Every epoch draws its order and its augmentation from a generator seeded by (seed, stage, epoch), so a run that was
 killed goes on from its last saved epoch exactly as if it had not been.
+
+N processes with batches of b do the same as one with batches of N b: they draw the same rows and the same augmentation
+for the global batch, each takes every N-th row, and the gradients are averaged. What layers and steps draw themselves
+(dropout, torch's own generator) is not shared: each process has a stream of its own. Batch norm takes its mean over
+all processes on GPUs, on processors over each one's rows; its running statistics are averaged after every epoch.
 """
 
 from __future__ import annotations
@@ -18,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
+from training.engine import processes
 from training.engine.batch import Batch, Drawer
-from training.engine.progress import Progress
+from training.engine.progress import RunProgress
 from training.engine.sampler import batches
 
 Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -31,7 +37,7 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch: int = Field(default=16, gt=0)
+    batch: int = Field(default=16, gt=0)  # of each process
     lr: float = Field(default=1e-4, gt=0)
     decay: Literal["step", "cosine"] = "step"  # step: x0.1 at the method's decay epochs
     warm_up: float = Field(default=0.0, ge=0, lt=1)  # share of the stage in which lr rises from 0
@@ -69,6 +75,7 @@ class Plan(BaseModel):
     seed: int
     start: int = 0
     epoch_end: EpochEnd
+    progress: RunProgress = Field(default_factory=RunProgress)
 
 
 def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
@@ -109,27 +116,29 @@ def fit(
 ) -> None:
     """Train `network` (set up by `fabric`) from plan.start to the end of the stage."""
     network.train()
-    stage, schedule = plan.stage, plan.schedule
-    with Progress(stage.name, stage.epochs - plan.start) as progress:
-        for epoch in range(plan.start, stage.epochs):
-            seed = seed_of(plan.seed, stage.name, epoch)
-            torch.manual_seed(seed)
-            draw = torch.Generator().manual_seed(seed)
-            rows_of = batches(drawer.data.lengths, schedule.batch, stage.mu, draw)
-            means = _Means()
-            for i, rows in enumerate(rows_of):
-                behind = epoch + i / len(rows_of)
-                rate = schedule.lr * factor(schedule, stage, behind)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                losses = step(network, drawer.draw(rows, draw, epoch * len(rows_of) + i, behind / stage.epochs))
-                fabric.backward(losses["loss"])
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
-                means.add(losses, len(rows))
-            values = means.close(stage.name, epoch)
-            plan.epoch_end(epoch + 1, values | {"lr": rate})
-            progress.advance(note=f"loss {values['loss']:.3g}, {values['images_per_s']:.0f} images/s")
+    stage, schedule, share = plan.stage, plan.schedule, processes.share()
+    for epoch in range(plan.start, stage.epochs):
+        seed = seed_of(plan.seed, stage.name, epoch)
+        torch.manual_seed(seed + share.rank)
+        draw = torch.Generator().manual_seed(seed)
+        rows_of = batches(drawer.data.lengths, schedule.batch, stage.mu, draw, share.world)
+        means = _Means()
+        for i, rows in enumerate(rows_of):
+            behind = epoch + i / len(rows_of)
+            rate = schedule.lr * factor(schedule, stage, behind)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            losses = step(network, drawer.draw(rows, draw, epoch * len(rows_of) + i, behind / stage.epochs, share))
+            fabric.backward(losses["loss"])
+            processes.average_gradients(network)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            means.add(losses, len(rows))
+            plan.progress.step(len(rows))
+        processes.average_buffers(network)
+        values = means.close(stage.name, epoch)
+        plan.progress.epoch(epoch + 1, f"loss {values['loss']:.3g}")
+        plan.epoch_end(epoch + 1, values | {"lr": rate})
 
 
 class _Means:
@@ -146,7 +155,7 @@ class _Means:
         self._images += images
 
     def close(self, stage: str, epoch: int) -> dict[str, float]:
-        values = {name: float(total) / self._steps for name, total in self._sums.items()}
+        values = processes.mean_values({name: float(total) / self._steps for name, total in self._sums.items()})
         if not math.isfinite(values["loss"]):
             raise InputError(
                 f"{stage}: the loss is not finite in epoch {epoch + 1}; lower schedule.lr or check labels"

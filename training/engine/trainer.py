@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,23 @@ from torch import nn
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
-from lmdeploy.types import Prediction
 from training.augment import config
-from training.data.crops import Crops, labels_csv
-from training.engine import checkpoint, metrics_log
+from training.data.crops import Crops
+from training.engine import checkpoint, metrics_log, plateau, processes, rounds
 from training.engine.batch import Drawer
-from training.engine.fit import Plan, Schedule, Stage, Step, fit, make_optimiser
+from training.engine.board import Board
+from training.engine.devices import share_norms
+from training.engine.fit import EpochEnd, Plan, Schedule, Stage, Step, fit, make_optimiser
 from training.engine.predictor import predict_crops
+from training.engine.progress import RunProgress
+from training.engine.pseudo_labels import Predict, jpeg, keep, picture, predict_shared
 from training.engine.train_set import Part, TrainSet
 from training.models import Network, NetworkConfig, build, stride_of
 
+__all__ = ["Predict", "Report", "Settings", "Trainer"]
+
 Report = Callable[[Network, str], None]
-Predict = Callable[[Network, ModelSpec, Crops, torch.device], Prediction]
-"""(network, spec, crops, device) -> points in cache px and their scores."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,11 @@ class Trainer:
 
     def __init__(self, settings: Settings, run: Path, fabric: Fabric, init: Path | None, report: Report) -> None:
         """Open a run folder; stages that it already holds are not trained again."""
-        self.settings, self.run, self.fabric, self.report = settings, run, fabric, report
+        self.settings, self.run, self.fabric, self._report = settings, run, fabric, report
+        self.progress = RunProgress()
+        self.rounds: list[str] = []  # as reported, in their order
+        self.warnings: list[str] = []
+        self._board = Board(run / "tensorboard")
         self._init = checkpoint.read(init).weights if init else None
         self.starts_from_init = init is not None
 
@@ -71,7 +78,7 @@ class Trainer:
 
         A stage that is finished in the run folder only loads its weights. schedule: another than the run's.
         """
-        file = self.run / "stages" / f"{stage.name}.safetensors"
+        file = self._file(stage)
         schedule = schedule or self.settings.schedule
         plain = make_optimiser(network, schedule)
         start = 0
@@ -79,22 +86,52 @@ class Trainer:
             saved = checkpoint.read(file)
             network.load_state_dict(saved.weights)
             if saved.about.done:
+                self.progress.skip(stage.name)
                 return
             checkpoint.restore_optimiser(plain, saved.optimiser)
             start = saved.about.epoch
+        module, optimiser = self.fabric.setup(share_norms(network, self.fabric.device), plain)
+        drawer = self.drawer(parts)
+        self.progress.begin(stage.name, stage.epochs, start)
+        plan = Plan(
+            stage=stage, schedule=schedule, seed=self.settings.seed, start=start, progress=self.progress,
+            epoch_end=self._epoch_end(stage, start, network, plain),
+        )  # fmt: skip
+        try:
+            fit(self.fabric, module, optimiser, drawer, step, plan)
+        finally:
+            self.progress.end()
+            self._board.close()
+        self._warn(stage, network, drawer)
+
+    def _epoch_end(self, stage: Stage, start: int, network: nn.Module, optimiser: torch.optim.Optimizer) -> EpochEnd:
+        """What the first process does after each epoch: log, and save now and then."""
+        if not processes.first():
+            return lambda epoch, values: None
         log = metrics_log.MetricsLog(self.run / "metrics.csv", stage.name, start)
-        module, optimiser = self.fabric.setup(network, plain)
+        file = self._file(stage)
 
         def epoch_end(epoch: int, values: dict[str, float]) -> None:
             log.add(epoch, values)
+            self._board.scalars(stage.name, epoch, values)
             done = epoch == stage.epochs
             if done or log.seconds_since_save() > metrics_log.SAVE_EVERY_S:
-                checkpoint.write(file, network, self.about(epoch, done), None if done else plain)
+                checkpoint.write(file, network, self.about(epoch, done), None if done else optimiser)
                 log.saved()
 
-        drawer = self.drawer(parts)
-        plan = Plan(stage=stage, schedule=schedule, seed=self.settings.seed, start=start, epoch_end=epoch_end)
-        fit(self.fabric, module, optimiser, drawer, step, plan)
+        return epoch_end
+
+    def _warn(self, stage: Stage, network: nn.Module, drawer: Drawer) -> None:
+        """Say when the stage taught the network nothing."""
+        if not processes.first():
+            return
+        sentence = plateau.warning(network, self.settings.spec, drawer.data, self.fabric.device)
+        if sentence:
+            self.warnings.append(f"{stage.name}: {sentence}")
+            log.warning("warning: %s", self.warnings[-1])
+
+    def _file(self, stage: Stage) -> Path:
+        return self.run / "stages" / f"{stage.name}.safetensors"
 
     def drawer(self, parts: list[Part]) -> Drawer:
         """What turns rows of the parts into batches."""
@@ -104,26 +141,29 @@ class Trainer:
     def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
         """The crops with the network's own labels and scores; kept in the run folder with round, teacher and seed."""
         network.eval()
-        found = predict(network, self.settings.spec, crops, self.fabric.device)
-        labelled = crops.with_points(found.points, found.score)
-        labels = labels_csv(crops.names, labelled.points_frame(found.points), found.score).encode()
-        state = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
-        about = {
-            "images": len(crops),
-            "labels_sha256": hashlib.sha256(labels).hexdigest(),
-            "round": round_name,
-            "seed": self.settings.seed,
-            "teacher_sha256": hashlib.sha256(state).hexdigest(),
-        }
-        folder = self.run / "pseudo" / round_name
-        write_file(folder / "landmarks.csv", labels)
-        write_file(folder / "about.json", (json.dumps(about, indent=1) + "\n").encode())
+        points, score = predict_shared(predict, network, self.settings.spec, crops, self.fabric.device)
+        labelled = crops.with_points(points, score)
+        if processes.first():
+            folder = self.run / "pseudo" / round_name
+            keep(folder, labelled, network, self.settings.seed)
+            sheet = picture(labelled)
+            write_file(folder / "preview.jpg", jpeg(sheet))
+            self._board.picture(f"pseudo/{round_name}", sheet)
         return labelled
+
+    def report(self, network: Network, name: str) -> None:
+        """Measure a round on the test folder, where the run has one; the first process alone does."""
+        if processes.first():
+            self._report(network, name)
+            self._board.scalars("rounds", len(self.rounds), rounds.figures(self.run, name))
+            self.rounds.append(name)
+            self._board.close()
 
     def finish(self, network: Network) -> Path:
         """Write the run's final checkpoint."""
         file = self.run / "model.safetensors"
-        checkpoint.write(file, network, self.about(0, done=True))
+        if processes.first():
+            checkpoint.write(file, network, self.about(0, done=True))
         return file
 
     def about(self, epoch: int, done: bool) -> checkpoint.About:
