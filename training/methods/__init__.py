@@ -10,6 +10,7 @@ from training.methods import (
     fixmatch,
     hybridmatch,
     linear_warmup,
+    mae,
     naive,
     pseudo_label,
     stc,
@@ -39,6 +40,12 @@ CURRICULUM = {
 COPIES = {
     "test_start_from_init_labels_with_exactly_the_given_model": "it labels with copies; see test_data_distillation"
 }
+PRETRAINING = {
+    "test_every_pseudo_label_set_is_kept_with_its_teacher": "labels nothing unless pretraining is pp; see test_mae",
+    "test_start_from_init_needs_weights": "there are no rounds: --init is what pretraining starts from",
+    "test_start_from_init_labels_with_exactly_the_given_model": "there are no rounds and no labels of the given model",
+    "test_a_teacher_gets_no_gradient": "has no teacher unless pretraining is pp; see test_mae",
+}
 
 METHODS: dict[str, Method] = {
     "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
@@ -48,6 +55,7 @@ METHODS: dict[str, Method] = {
     "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE, networks=("heatmap",)),
     "hybridmatch": Method(hybridmatch.Config, hybridmatch.train, exempt=HYBRID, networks=("hybrid",)),
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),
+    "mae": Method(mae.Config, mae.train, exempt=PRETRAINING),
     "naive": Method(naive.Config, naive.train, exempt=ALL_ALIKE),
     "pseudo_label": Method(pseudo_label.Config, pseudo_label.train),
     "stc": Method(stc.Config, stc.train, exempt=CURRICULUM, networks=("pipnet",)),

@@ -57,6 +57,10 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "linear_warmup": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
     "pseudo_label": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2, "tau": 0.0},
     "data_distillation": {"epochs": 2, "decay_at": [], "oversample": 0, "scales": [0.9, 1.0]},
+    "mae": {
+        "epochs": 2, "decay_at": [], "oversample": 0, "mae_epochs": 2, "mae_batch": 5, "mae_lr": 0.05,
+        "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2,
+    },
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
     "dst": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0, "reversal_steps": 2},
     "easy_hard": {"epochs": 2, "decay_at": [], "oversample": 0},
@@ -75,6 +79,7 @@ NO_WEIGHT: dict[str, dict[str, Any]] = {
     "easy_hard": {"w": 0.0},
     "fixmatch": {"lambda_u": 0.0},
     "linear_warmup": {"lambda_first": 0.0, "lambda_last": 0.0},
+    "mae": {"pretraining": "none"},
     "pseudo_label": {"tau": 1.1},
     "data_distillation": {"tau": 1.1},
 }
@@ -82,6 +87,11 @@ NO_WEIGHT: dict[str, dict[str, Any]] = {
 
 TINY_NETWORKS: dict[str, dict[str, Any]] = {
     "hybridmatch": {"kind": "hybrid", "channels": 8, "profile_channels": 8, "reach": 3},
+    "mae": {
+        "backbone": "vit_tiny_patch16_224",
+        "backbone_options": {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "out_indices": [1]},
+        "lateral": False,
+    },
     "stc": {"kind": "pipnet", "neighbours": 3},
 }
 """Fields of the network config of the methods that do not train the tiny heatmap network."""
