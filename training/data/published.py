@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lmdeploy import split
 from lmdeploy.boxes import fit_detector
@@ -30,6 +30,17 @@ from training.data.sets.base import DataSet, load
 from training.data.sets.policy import POLICIES
 
 
+class Other(BaseModel):
+    """Another set that the unlabelled images are of; `count` are drawn by the seed, 0 means all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set: str
+    split: str
+    count: int = Field(default=0, ge=0)
+    crop: str
+
+
 class Data(BaseModel):
     """Data set, labelled and unlabelled images, crop policies, and how the result is measured."""
 
@@ -38,14 +49,18 @@ class Data(BaseModel):
     set: str
     split: str = "train"
     labelled: int | str = "all"
-    unlabelled: str = "rest"
-    unlabelled_split: str = "train"  # of the other set
-    unlabelled_count: int = Field(default=0, ge=0)  # so many of the other set, drawn by the seed; 0: all
-    unlabelled_crop: str = "celeba"  # crop policy of the other set
+    unlabelled: Literal["rest", "none", "other"] = "rest"
+    other: Other | None = None
     crop: str
-    test: tuple[str, ...]
+    test: tuple[str, ...] = Field(min_length=1)
     frame: Literal["crop", "image"] = "crop"
     normaliser: str
+
+    @model_validator(mode="after")
+    def _other_where_it_is_used(self) -> Data:
+        if (self.unlabelled == "other") != (self.other is not None):
+            raise ValueError('unlabelled = "other" and the table data.other belong together')
+        return self
 
 
 class Target(BaseModel):
@@ -72,7 +87,7 @@ class Copies:
 
 def check(data: Data, crop: CropRule, origin: str) -> None:
     """InputError where a crop policy is unknown or does not fit the recipe's [crop] (whose size is free)."""
-    for name in (data.crop, data.unlabelled_crop):
+    for name in (data.crop, *([data.other.crop] if data.other else [])):
         if name not in POLICIES:
             raise InputError(f"{origin}: {name!r} is no crop policy: choose one of {', '.join(sorted(POLICIES))}")
     rule = POLICIES[data.crop].rule
@@ -123,19 +138,17 @@ def _labelled(samples: list[Sample], which: int | str, seed: int) -> list[Sample
 
 def _others(data: Data, copies: Copies, seed: int) -> list[Sample]:
     """The other set's images; none where the recipe takes its unlabelled images from the split or needs none."""
-    if data.unlabelled in ("rest", "none"):
+    if data.other is None:
         if copies.unlabelled:
             raise InputError(
                 f"the recipe's unlabelled images are {data.unlabelled!r} of {data.set}: drop --unlabelled"
             )
         return []
-    other = published(data.unlabelled)
+    other = published(data.other.set)
     if len(copies.unlabelled) != 1:
         raise InputError(f"the recipe needs the unlabelled images of {other.title}: give --unlabelled and its folder")
-    samples = load(other, copies.unlabelled[0], data.unlabelled_split, data.unlabelled_crop).checked()
-    if not data.unlabelled_count:
-        return samples
-    return select(samples, split.draw(samples, data.unlabelled_count, seed))
+    samples = load(other, copies.unlabelled[0], data.other.split, data.other.crop).checked()
+    return select(samples, split.draw(samples, data.other.count, seed)) if data.other.count else samples
 
 
 def _map(samples: list[Sample], name: str) -> tuple[dict[str, BoxMap], tuple[str, ...]]:

@@ -21,6 +21,7 @@ STRETCH = CropRule(kind="stretch", scale=1.0, size=32)
 TABLE: dict[str, Any] = {
     "set": "300w", "labelled": 1, "crop": "stld_300w", "test": ["full", "common"], "normaliser": "inter-ocular",
 }  # fmt: skip
+WFLW = {"set": "wflw", "split": "train", "crop": "stld_wflw"}
 TARGET = Target(paper="STLD", table="I", row="STLD-HM-R18", metric="nme", unit="%", value=3.64)
 
 
@@ -61,9 +62,11 @@ def test_all_none_a_count_and_a_list_on_the_command_line(root: Path, tmp_path: P
 
 
 def test_another_set_gives_so_many_unlabelled_images(root: Path) -> None:
-    omni = {"labelled": "all", "unlabelled": "300w", "unlabelled_split": "common", "unlabelled_crop": "stld_300w"}
-    two, _ = gather(data(**omni, unlabelled_count=2), Copies(root, (root,)), seed=7)
-    three, boxes = gather(data(**omni), Copies(root, (root,)), seed=7)
+    other = {"set": "300w", "split": "common", "crop": "stld_300w"}
+    omni = data(labelled="all", unlabelled="other", other=other)
+    few = data(labelled="all", unlabelled="other", other=other | {"count": 2})
+    two, _ = gather(few, Copies(root, (root,)), seed=7)
+    three, boxes = gather(omni, Copies(root, (root,)), seed=7)
     assert names(two.unlabelled) < names(three.unlabelled)
     assert (len(two.unlabelled), len(three.unlabelled), len(boxes.unlabelled)) == (2, 3, 3)
 
@@ -80,7 +83,7 @@ def test_the_user_is_told_counts_and_whose_boxes(root: Path) -> None:
     ("fields", "copies", "words"),
     [
         ({"set": "300v"}, (), "no published data set"),
-        ({"unlabelled": "wflw"}, (), "needs the unlabelled images of WFLW: give --unlabelled"),
+        ({"unlabelled": "other", "other": WFLW}, (), "needs the unlabelled images of WFLW: give --unlabelled"),
         ({}, (Path("extra"),), "drop --unlabelled"),
         ({"split": "trial"}, (), "no split 'trial'"),
         ({"labelled": 5}, (), "5 labelled images cannot be drawn from 4"),
@@ -142,6 +145,14 @@ def test_a_recipe_with_data_trains_and_measures_every_round_on_its_own_splits(ro
         ('[data]\nset = "300w"\ncrop = "stld_300"\ntest = ["full"]\nnormaliser = "x"', "no crop policy"),
         ('[data]\nset = "300w"\ncrop = "stld_300w"\ntest = ["full"]\nnormaliser = "x"', "needs crop.kind 'stretch'"),
         ('[data]\nset = "300w"\nlabeled = 3', "'data.labeled' is not a field.*did you mean 'labelled'"),
+        (
+            '[data]\nset = "300w"\ncrop = "stld_300w"\ntest = ["full"]\nnormaliser = "x"\nunlabelled = "other"',
+            "data: .*belong together",
+        ),
+        (
+            '[data.other]\nset = "celeba"\ncuont = 3',
+            "'data.other.cuont' is not a field.*did you mean 'count'",
+        ),
         ('[[target]]\npaper = "STLD"\ntabel = "I"', "'target.0.tabel' is not a field.*did you mean 'table'"),
     ],
 )

@@ -13,7 +13,7 @@ from training.engine.fit import Schedule
 from training.methods import METHODS, stld
 
 
-@pytest.mark.parametrize("name", recipe.built_in())
+@pytest.mark.parametrize("name", [name for name in recipe.built_in() if "/" not in name])
 def test_every_shipped_recipe_loads_and_is_complete(name: str) -> None:
     loaded = recipe.load(name)
     folder = Path(recipe.__file__).parent / "recipes"
