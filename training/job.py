@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec, TrainingData, find_bundle
@@ -27,7 +26,8 @@ from training.data.crops import Crops
 from training.data.pools import Pools, read_pools
 from training.data.published import Copies, gather, published
 from training.engine import checkpoint
-from training.engine.predictor import TorchBackend, pick_device
+from training.engine.devices import open_fabric
+from training.engine.predictor import TorchBackend
 from training.engine.trainer import Settings, Trainer
 from training.methods import METHODS
 from training.models import Network
@@ -58,6 +58,7 @@ class Request:
     seed: int = 1234
     device: str = "auto"
     precision: str = "auto"
+    devices: int | None = None
     licence: str = "not stated"
 
 
@@ -79,7 +80,7 @@ def prepare(request: Request) -> Prepared:
     method = METHODS[recipe.method]
     pools, boxes = _gather(request, schema)
     spec = _spec(start, schema, boxes.maps, pools, request.licence)
-    fabric = _fabric(request)
+    fabric = open_fabric(request.device, request.precision, request.devices)
     settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
     report = _reporter(request, spec, fabric.device)
     trainer = Trainer(settings, request.out, fabric, start.weights, report)
@@ -168,20 +169,6 @@ def _origin(path: Path) -> str:
     """Data set folder of an image, e.g. faces68/train of faces68/train/images/a.jpg."""
     folder = path.parent.parent if path.parent.name == "images" else path.parent
     return f"{folder.parent.name}/{folder.name}"
-
-
-def _fabric(request: Request) -> Fabric:
-    device = pick_device(request.device)
-    precision = request.precision
-    if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
-        precision = "bf16" if fast else "32"
-    return Fabric(accelerator=device.type, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
-
-
-def _cpu_has_bf16() -> bool:
-    """Autocast to bf16 pays only where the processor multiplies it natively."""
-    return "AVX512" in torch.backends.cpu.get_cpu_capability() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _model(spec: ModelSpec, network: Network, device: torch.device) -> Model:
