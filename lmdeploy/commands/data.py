@@ -14,6 +14,7 @@ from lmdeploy.published import check_set, open_set
 from lmdeploy.schema import load_schema
 from lmdeploy.sheet import show_folder, show_set, write_sheet
 from lmdeploy.split import draw
+from lmdeploy.user_weights import convert_weights
 
 SCHEMA = click.option(
     "--schema", default="ibug68", show_default=True, help="Landmark schema: a built-in name or a TOML file."
@@ -80,3 +81,15 @@ def split(folder: Path, labelled: int, seed: int, schema: str, out: Path) -> Non
     names = draw(read_labelled(folder, load_schema(schema)), labelled, seed)
     write_file(out, "".join(f"{name}\n" for name in names).encode())
     click.echo(f"{out}: {len(names)} images", err=True)
+
+
+@data.command("convert-weights")
+@click.argument("source", metavar="IN.pth", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT.safetensors", type=click.Path(path_type=Path))
+def convert(source: Path, out: Path) -> None:
+    """Turn a PyTorch state dict into safetensors, which a recipe's network.pretrained can name.
+
+    No code in the file is run; one that cannot be read without is refused. What training wrappers put before the names
+    (module., backbone., state_dict) is taken off.
+    """
+    click.echo(f"{out}: {convert_weights(source, out)} tensors", err=True)
