@@ -60,7 +60,7 @@ def _table_i() -> Iterator[Cell]:
 def _table_iii() -> Iterator[Cell]:
     for row, values in tables.TABLE_III.items():
         for thousands, value in values.items():
-            other = {"set": "celeba", "split": "all", "count": 1000 * thousands, "crop": "celeba"}
+            other = {"set": "celeba", "split": f"{thousands}k", "count": 0, "crop": "celeba"}
             data = _data("300w", "all") | {"unlabelled": "other", "other": other}
             yield _run(f"300w_omni_{thousands}k", row, data, (("III", "nme", value),))
 

@@ -41,7 +41,7 @@ def text_of(cell: Cell) -> str:
     data = Data.model_validate(cell.data)
     # hands have no mirror twins
     augment = config.STLD.model_copy(update={"p_flip": 0.0} if data.set == "hand" else {})
-    head = {"method": cell.method, "name": _name(cell, data), "codec": codec}
+    head = {"method": cell.method, "name": f"{cell.file}-{cell.folder}".replace("_", "-"), "codec": codec}
     tables = {
         "data": data,
         "network": network,
@@ -76,16 +76,11 @@ def write() -> None:
         path.write_text(text_of(cell), encoding="utf-8")
 
 
-def _name(cell: Cell, data: Data) -> str:
-    count = data.labelled if data.other is None else f"omni-{data.other.count // 1000}k"
-    return f"{cell.file}-{data.set}-{count}".replace("_", "-")
-
-
 def _comment(cell: Cell, data: Data) -> str:
     labelled = "all" if data.labelled == "all" else data.labelled
     images, more = f"{TITLES[data.set]}, {labelled} of {TOTALS[data.set]:,} labelled", ""
     if data.other is not None:
-        images += f", {data.other.count:,} of {TITLES[data.other.set]} unlabelled"
+        images += f", {data.other.count or data.other.split} of {TITLES[data.other.set]} unlabelled"
         more = f" --unlabelled {data.other.set.upper()}"
     printed = ", ".join(f"{NAMES[metric]} {value:.2f} {UNITS[metric]}" for _, metric, value in cell.targets)
     numbers = list(dict.fromkeys(number for number, _, _ in cell.targets))

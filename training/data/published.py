@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lmdeploy import split
 from lmdeploy.boxes import fit_detector
-from lmdeploy.dataset import Sample, read_list, select
+from lmdeploy.dataset import Loaded, Sample, read_list, select
 from lmdeploy.detect import open_detector
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import BoxMap, CropRule
@@ -27,7 +27,7 @@ from training.data.boxes import FIT_ON, Boxes
 from training.data.pools import Pools, without_labels
 from training.data.sets import SETS
 from training.data.sets.base import DataSet, load
-from training.data.sets.policy import POLICIES
+from training.data.sets.policy import POLICIES, whole_image
 
 
 class Other(BaseModel):
@@ -110,10 +110,11 @@ def gather(data: Data, copies: Copies, seed: int) -> tuple[Pools, Boxes]:
     labelled = _labelled(samples, copies.labelled or data.labelled, seed)
     names = {sample.name for sample in labelled}
     hidden = [s for s in samples if s.name not in names] if data.unlabelled == "rest" else []
-    others = _others(data, copies, seed)
+    others, more_notes = _others(data, copies, seed)
     notes = [
         f"{source.title}: {len(labelled)} labelled images, {len(hidden) + len(others)} unlabelled",
         f"boxes: crop policy {data.crop} ({POLICIES[data.crop].source}), of unlabelled images of the set too",
+        *more_notes,
     ]
     expected = source.splits[data.split]
     if expected is not None and expected != len(samples):
@@ -136,19 +137,31 @@ def _labelled(samples: list[Sample], which: int | str, seed: int) -> list[Sample
     return select(samples, split.draw(samples, int(which), seed))
 
 
-def _others(data: Data, copies: Copies, seed: int) -> list[Sample]:
+def _others(data: Data, copies: Copies, seed: int) -> tuple[list[Sample], list[str]]:
     """The other set's images; none where the recipe takes its unlabelled images from the split or needs none."""
     if data.other is None:
         if copies.unlabelled:
             raise InputError(
                 f"the recipe's unlabelled images are {data.unlabelled!r} of {data.set}: drop --unlabelled"
             )
-        return []
-    other = published(data.other.set)
+        return [], []
+    other, wanted = published(data.other.set), data.other
     if len(copies.unlabelled) != 1:
         raise InputError(f"the recipe needs the unlabelled images of {other.title}: give --unlabelled and its folder")
-    samples = load(other, copies.unlabelled[0], data.other.split, data.other.crop).checked()
-    return select(samples, split.draw(samples, data.other.count, seed)) if data.other.count else samples
+    bare: list[Sample] = []
+
+    def read(root: Path, name: str) -> Loaded:
+        raw = other.read(root, name)
+        bare.extend(s for s in raw.samples if _cannot_be_cropped(s, wanted.crop))
+        return replace(raw, samples=tuple(s for s in raw.samples if not _cannot_be_cropped(s, wanted.crop)))
+
+    samples = load(replace(other, read=read), copies.unlabelled[0], wanted.split, wanted.crop).checked()
+    chosen = select(samples, split.draw(samples, wanted.count, seed)) if wanted.count else samples
+    return chosen, [f"{other.title}: {len(bare)} images without a box, dropped"] if bare else []
+
+
+def _cannot_be_cropped(sample: Sample, policy: str) -> bool:
+    return sample.box is None and sample.points is None and POLICIES[policy].frame is not whole_image
 
 
 def _map(samples: list[Sample], name: str) -> tuple[dict[str, BoxMap], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
+from lmdeploy.types import Box
 from tests.fake_model import constant, fake_model
 from tests.unit.training.conftest import tiny_recipe
 from tests.unit.training.sets.fixture_300w import FILES, raw_points, write_300w
 from training import job, recipe, results
 from training.data.published import Copies, Data, Target, gather
+from training.data.sets import SETS
+from training.data.sets.w300 import W300
 
 STRETCH = CropRule(kind="stretch", scale=1.0, size=32)
 TABLE: dict[str, Any] = {
@@ -69,6 +73,22 @@ def test_another_set_gives_so_many_unlabelled_images(root: Path) -> None:
     three, boxes = gather(omni, Copies(root, (root,)), seed=7)
     assert names(two.unlabelled) < names(three.unlabelled)
     assert (len(two.unlabelled), len(three.unlabelled), len(boxes.unlabelled)) == (2, 3, 3)
+
+
+def test_images_of_the_other_set_without_a_box_are_dropped_and_counted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = W300.read(root, "common")
+    boxes = [None, Box(10, 10, 60, 60), Box(20, 10, 60, 60)]
+    bare = tuple(replace(s, points=None, box=box) for s, box in zip(raw.samples, boxes, strict=True))
+    photos = replace(W300, name="photos", title="Photos", read=lambda *_: replace(raw, samples=bare))
+    monkeypatch.setitem(SETS, "photos", photos)
+    fields = {"labelled": "all", "unlabelled": "other"}
+    for crop, kept in (("celeba", 2), ("whole_256", 3)):
+        wanted = data(**fields, other={"set": "photos", "split": "common", "crop": crop})
+        pools, _ = gather(wanted, Copies(root, (root,)), seed=7)
+        assert len(pools.unlabelled) == kept
+        assert ("Photos: 1 images without a box, dropped" in pools.notes) == (kept == 2)
 
 
 def test_the_user_is_told_counts_and_whose_boxes(root: Path) -> None:
@@ -125,7 +145,7 @@ def test_a_target_stands_beside_our_figure_in_its_own_unit(root: Path) -> None:
 
 def test_a_recipe_with_data_trains_and_measures_every_round_on_its_own_splits(root: Path, tmp_path: Path) -> None:
     base = tiny_recipe("naive", epochs=1, oversample=4)
-    full = recipe.checked(base.model_copy(update={"crop": STRETCH, "data": data(), "target": (TARGET,)}), "test")
+    full = recipe.checked(base.model_copy(update={"crop": STRETCH, "data": data(labelled=2), "target": (TARGET,)}), "test")
     said: list[str] = []
     request = job.Request(recipe=full, data=root, out=tmp_path, device="cpu", precision="32", schema="wflw98")
     job.run(request, said.append)
@@ -136,7 +156,7 @@ def test_a_recipe_with_data_trains_and_measures_every_round_on_its_own_splits(ro
     assert last["full"]["nme"] == rounds[-1]["nme"]
     assert said[-1].startswith("STLD Table I, STLD-HM-R18: nme 3.64 % published, ")
     about = json.loads((tmp_path / "pseudo" / "round0" / "about.json").read_text())
-    assert about["images"] == 3
+    assert about["images"] == 2
 
 
 @pytest.mark.parametrize(
