@@ -19,21 +19,24 @@ from lmdeploy.evaluate import Evaluation, evaluate
 from lmdeploy.geometry import BoxMap
 from lmdeploy.model import Model
 from lmdeploy.schema import LandmarkSchema, load_schema
-from training import results
+from training import results, run_folder
 from training.data import crops as crop_cache
 from training.data.boxes import Boxes, find_boxes
 from training.data.crops import Crops
 from training.data.pools import Pools, read_pools
 from training.data.published import Copies, gather, published
-from training.engine import checkpoint
+from training.engine import checkpoint, processes
+from training.engine.count import count
 from training.engine.devices import open_fabric
 from training.engine.predictor import TorchBackend
+from training.engine.progress import RunProgress
 from training.engine.trainer import Settings, Trainer
 from training.methods import METHODS
 from training.models import Network
 from training.recipe import Recipe, checked
 
 MORE = "give --unlabelled FOLDER, or --labelled to split --data"
+LEAST = 2  # labelled images: one alone has no spread to learn from
 log = logging.getLogger(__name__)
 
 
@@ -85,10 +88,12 @@ def prepare(request: Request) -> Prepared:
     report = _reporter(request, spec, fabric.device)
     trainer = Trainer(settings, request.out, fabric, start.weights, report)
     cache = request.out / "cache"
+    if len(boxes.labelled) < LEAST:
+        raise InputError(f"{len(boxes.labelled)} labelled image is too few to train on: give at least {LEAST}")
     labelled = crop_cache.build(boxes.labelled, schema.points, recipe.crop, cache, "labelled")
     unlabelled = None
     if method.unlabelled and not boxes.unlabelled:
-        raise InputError(f"{recipe.method} needs unlabelled images: {MORE}")
+        raise InputError(_no_unlabelled(recipe.method, len(pools.hidden) + len(pools.unlabelled), request.boxes))
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
     if start.weights is None and not recipe.network.pretrained:
@@ -113,13 +118,19 @@ def _gather(request: Request, schema: LandmarkSchema) -> tuple[Pools, Boxes]:
 
 def run(request: Request, tell: Callable[[str], None]) -> Path:
     """Train from the start, or from where a killed run stopped; returns the final checkpoint."""
-    ready = prepare(request)
-    for note in ready.notes:
-        tell(note)
-    method = METHODS[request.recipe.method]
-    network = method.train(request.recipe.method_config(), ready.trainer, ready.labelled, ready.unlabelled)
+    ready, method, config = prepare(request), METHODS[request.recipe.method], request.recipe.method_config()
+    if processes.first():
+        for note in ready.notes:
+            tell(note)
+        run_folder.write_recipe(request.out, ready)
+        run_folder.write_summary(request, ready)
+    lengths = count(method.train, config, ready.trainer, ready.labelled, ready.unlabelled).lengths
+    ready.trainer.progress = RunProgress(lengths)
+    network = method.train(config, ready.trainer, ready.labelled, ready.unlabelled)
     file = ready.trainer.finish(network)
-    if request.recipe.data is not None:
+    if processes.first():
+        run_folder.write_summary(request, ready)
+    if request.recipe.data is not None and processes.first():
         model = _model(ready.trainer.settings.spec, network, ready.trainer.fabric.device)
         results.report(model, request.recipe.data, request.recipe.target, request.data, request.out, tell)
     return file
@@ -169,6 +180,15 @@ def _origin(path: Path) -> str:
     """Data set folder of an image, e.g. faces68/train of faces68/train/images/a.jpg."""
     folder = path.parent.parent if path.parent.name == "images" else path.parent
     return f"{folder.parent.name}/{folder.name}"
+
+
+def _no_unlabelled(method: str, given: int, boxes: str) -> str:
+    if not given:
+        return f"{method} needs unlabelled images: {MORE}"
+    return (
+        f"{method} needs unlabelled images, but --boxes {boxes} has a box for none of the {given}: choose another "
+        "--boxes (haar, yunet, whole_image), or give boxes.csv"
+    )
 
 
 def _model(spec: ModelSpec, network: Network, device: torch.device) -> Model:
