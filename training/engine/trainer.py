@@ -63,8 +63,11 @@ class Trainer:
         fresh: leave --init aside.
         """
         torch.manual_seed(self.settings.seed)
-        network = build(self.settings.network, self.settings.spec.landmarks.points)
-        if self._init is not None and not fresh:
+        given = self._init is not None and not fresh
+        # --init replaces every weight, so a site without a connection needs no others
+        cfg = self.settings.network.model_copy(update={"pretrained": False}) if given else self.settings.network
+        network = build(cfg, self.settings.spec.landmarks.points)
+        if self._init is not None and given:
             try:
                 network.load_state_dict(self._init)
             except RuntimeError as error:

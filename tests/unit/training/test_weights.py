@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import pickle
@@ -14,7 +15,9 @@ from safetensors import safe_open
 from torch import nn
 
 from lmdeploy.errors import InputError
-from training import weights
+from tests.unit.training.conftest import tiny_recipe, tiny_request
+from training import job, weights
+from training.engine import checkpoint
 from training.models import backbone
 
 OPTIONS = {"channels": [4, 4, 8, 8], "stem_type": "deep", "stem_width": 4}
@@ -143,3 +146,16 @@ def test_a_pth_in_the_recipe_is_answered_with_the_command_that_converts_it(tmp_p
     torch.save(state(), tmp_path / "in.pth")
     with pytest.raises(InputError, match="lmdeploy data convert-weights"):
         backbone.feature_maps("resnet18", OPTIONS, str(tmp_path / "in.pth"))
+
+
+def test_a_run_from_init_asks_for_no_other_weights(toy: Path, tmp_path: Path) -> None:
+    champion = job.run(tiny_request(toy, tmp_path / "champion", "supervised"), lambda _: None)
+    base = tiny_recipe("supervised")
+    elsewhere = base.network.model_copy(update={"pretrained": str(tmp_path / "elsewhere.safetensors")})
+    request = tiny_request(toy, tmp_path / "run", "supervised", init=champion)
+    trainer = job.prepare(request).trainer
+    trainer.settings = dataclasses.replace(trainer.settings, network=elsewhere)
+    given = checkpoint.read(champion).weights
+    assert all(torch.equal(value, given[name]) for name, value in trainer.new_network().state_dict().items())
+    with pytest.raises(InputError, match="no such file of weights"):
+        trainer.new_network(fresh=True)
