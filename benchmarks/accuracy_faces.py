@@ -32,8 +32,8 @@ from lmdeploy.dataset import read_unlabelled
 from training import job
 from training.models import heatmap
 
-LIGHT = Size(None, 128, 32, 2e-3, 1e-3, steps=240_000, extra=150_000, oversample=900, tau=0.7)
-LARGE = Size(heatmap.Config(), 256, 32, 1e-3, 5e-4, steps=240_000, extra=150_000, oversample=900, tau=0.7)
+LIGHT = Size(None, 128, 32, 2e-3, 1e-3, steps=120_000, extra=151_200, oversample=900, tau=0.7)
+LARGE = Size(heatmap.Config(), 256, 32, 1e-3, 5e-4, steps=120_000, extra=151_200, oversample=900, tau=0.7)
 TINY = Size(None, 64, 16, 2e-3, 1e-3, steps=480, extra=320, oversample=32, tau=0.1)
 
 

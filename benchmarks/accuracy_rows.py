@@ -6,6 +6,7 @@ about the same number of image-steps from there, the control included.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,8 @@ class Size:
 
 
 def supervised(size: Size, steps: int) -> Recipe:
-    """Supervised training for about `steps` image-steps from random weights."""
-    epochs = max(round(steps / size.oversample), 1)
+    """Supervised training for `steps` image-steps from random weights, the last epoch completed."""
+    epochs = math.ceil(steps / size.oversample)
     options = {"epochs": epochs, "decay_at": [], "oversample": size.oversample}
     return _recipe(size, "supervised", options, size.lr)
 

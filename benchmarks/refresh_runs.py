@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def control_name(steps: int) -> str:
 
 
 def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths: Lengths) -> job.Request:
-    """Supervised training on the labelled folder for about `steps` image-steps."""
-    epochs = max(round(steps / lengths.oversample), 1)
+    """Supervised training on the labelled folder for `steps` image-steps, the last epoch completed."""
+    epochs = math.ceil(steps / lengths.oversample)
     options = {"epochs": epochs, "decay_at": [], "oversample": lengths.oversample}
     return _request(out / name, data, "supervised", options, lengths)
 
