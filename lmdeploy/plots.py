@@ -30,15 +30,20 @@ def write_plots(outcome: Outcome, result: Evaluation, folder: Path) -> list[Path
     nme = metrics.mean_of_seen(scaled_errors(outcome, result.frame, rule), axis=1)
     figures = {"ced.png": ced_figure(nme, result), "worst.png": worst_figure(outcome, nme, result)}
     for name, figure in figures.items():
-        drawn = BytesIO()
-        figure.savefig(drawn, dpi=110, format="png")
-        write_file(folder / name, drawn.getvalue())
+        write_png(figure, folder / name)
     return [folder / name for name in figures]
+
+
+def write_png(figure: Figure, file: Path) -> None:
+    """Write a picture, whole or not at all."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=110, format="png")
+    write_file(file, drawn.getvalue())
 
 
 def ced_figure(nme: F64, result: Evaluation) -> Figure:
     """Fraction of images over their NME, with the area that AUC measures filled. nme: f64[N], a fraction."""
-    figure = _figure()(figsize=(6, 4.2), layout="constrained")
+    figure = figure_class()(figsize=(6, 4.2), layout="constrained")
     axes: Any = figure.add_subplot()
     across = np.linspace(0, 1.5 * result.threshold / 100, 601)
     curve = metrics.ced(nme, across)
@@ -61,7 +66,7 @@ def worst_figure(outcome: Outcome, nme: F64, result: Evaluation) -> Figure:
     """The crops of the largest errors with true (green) and predicted (red) points."""
     order = np.argsort(-np.nan_to_num(nme, nan=-1.0))[: min(WORST, int(np.isfinite(nme).sum()))]
     rows = math.ceil(len(order) / COLUMNS)
-    figure = _figure()(figsize=(2.6 * COLUMNS, 2.9 * rows + 0.5), layout="constrained")
+    figure = figure_class()(figsize=(2.6 * COLUMNS, 2.9 * rows + 0.5), layout="constrained")
     truth_crop, pred_crop = outcome.to_crop(outcome.truth_image), outcome.to_crop(outcome.points_image)
     for place, index in enumerate(order, start=1):
         axes: Any = figure.add_subplot(rows, COLUMNS, place)
@@ -74,7 +79,7 @@ def worst_figure(outcome: Outcome, nme: F64, result: Evaluation) -> Figure:
     return figure
 
 
-def _figure() -> type[Figure]:
+def figure_class() -> type[Figure]:
     """The Figure class itself: without pyplot there is no global state and no window."""
     try:
         from matplotlib.figure import Figure

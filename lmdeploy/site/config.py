@@ -87,11 +87,11 @@ def set_collecting(site: Path, state: Literal["on", "off"]) -> None:
         audit.append(site, "collecting", {"state": state})
 
 
-def to_toml(value: dict[str, Any]) -> str:
-    """TOML of scalars, lists and one level of tables.
+def to_toml(value: dict[str, Any], prefix: str = "") -> str:
+    """TOML of scalars, lists and tables; `prefix` is the name of the table that `value` is, with its dot.
 
-    >>> print(to_toml({"a": [1, 2], "t": {"b": "x"}}))
-    a = [1, 2]
+    >>> print(to_toml({"a": [1, {"c": 2}], "t": {"b": "x"}}))
+    a = [1, { c = 2 }]
     <BLANKLINE>
     [t]
     b = "x"
@@ -100,12 +100,16 @@ def to_toml(value: dict[str, Any]) -> str:
     plain = {k: v for k, v in value.items() if not isinstance(v, dict)}
     tables = {k: v for k, v in value.items() if isinstance(v, dict)}
     parts = ["".join(f"{k} = {_literal(v)}\n" for k, v in plain.items() if v is not None)]
-    parts += [f"[{name}]\n" + to_toml(table) for name, table in tables.items()]
+    parts += [f"[{prefix}{name}]\n" + to_toml(table, f"{prefix}{name}.") for name, table in tables.items()]
     return "\n".join(parts)
 
 
 def _literal(value: Any) -> str:
-    """JSON's strings, numbers, booleans and lists are TOML's, but for the delete character."""
+    """JSON's strings, numbers and booleans are TOML's, but for the delete character."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_literal(v)}" for k, v in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

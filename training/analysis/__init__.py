@@ -1,0 +1,1 @@
+"""The papers' figures as functions over saved rounds: one figure a file, numbers first, then the picture."""
