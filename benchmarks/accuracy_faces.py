@@ -130,7 +130,11 @@ def execute(cases: list[Case], size: Size, rows: tuple[str, ...], workers: int, 
     }
     if out is not None:
         accuracy_plot.bars(tables, out / "accuracy_faces.png")
-        details: dict[str, Any] = {"tables": tables, "size": dataclasses.asdict(size), "weights": "random start, no ImageNet"}
+        details: dict[str, Any] = {
+            "tables": tables,
+            "size": dataclasses.asdict(size),
+            "weights": "random start, no ImageNet",
+        }
         details |= {"test_images": len(read_unlabelled(cases[0].test)), "frame": "image", "boxes": "gt"}
         name = "accuracy_faces" if cases[0].device == "cpu" else "accuracy_faces_gpu"
         say(f"{write_result(name, figures, details, sorted({case.seed for case in cases}))}")
