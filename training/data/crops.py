@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lmdeploy.dataset import Sample
-from lmdeploy.errors import DataError, InputError, LmdeployError
-from lmdeploy.geometry import CropRule, crop_image, crop_matrix, invert, transform
-from lmdeploy.images import read_image
+from lmdeploy.errors import InputError
+from lmdeploy.geometry import CropRule, crop_matrix, invert, transform
 from lmdeploy.types import F32, F64, U8, Box
-from training.engine.progress import Progress
+from training.data.decode import decode
+from training.engine import processes
 
 MARGIN = 1.5
 
@@ -70,15 +69,18 @@ def build(samples: list[Sample], landmarks: int, rule: CropRule, folder: Path, n
     Raises:
         InputError: no sample at all.
         DataError: some images cannot be read; each is named.
+
+    Of several processes the first one decodes; all of them see the same folder.
     """
     if not samples:
         raise InputError(f"{name}: no image is left to train on; check the folder, the list and the detector")
     wide = cache_rule(rule)
     file = folder / f"{name}-{_key(samples, wide)}.npy"
     matrices = np.stack([crop_matrix(_box(s), wide) for s in samples])
-    if not file.is_file():
+    if not file.is_file() and processes.first():
         folder.mkdir(parents=True, exist_ok=True)
-        _decode(samples, matrices, wide.size, file)
+        decode(samples, matrices, wide.size, file)
+    processes.barrier()
     points = np.full((len(samples), landmarks, 2), np.nan, np.float32)
     for i, sample in enumerate(samples):
         if sample.points is not None:
@@ -102,25 +104,6 @@ def _key(samples: list[Sample], rule: CropRule) -> str:
             json.dumps([str(sample.path), stat.st_size, stat.st_mtime_ns, box.x0, box.y0, box.x1, box.y1]).encode()
         )
     return digest.hexdigest()[:16]
-
-
-def _decode(samples: list[Sample], matrices: F64, size: int, file: Path) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}.part.npy")
-    out = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
-    problems = []
-    with Progress("reading images", len(samples)) as progress:
-        for i, sample in enumerate(samples):
-            try:
-                out[i] = crop_image(read_image(sample.path), matrices[i], size)
-            except LmdeployError as error:
-                problems.append(str(error))
-            progress.advance()
-    out.flush()
-    del out
-    if problems:
-        draft.unlink()
-        raise DataError(f"{len(problems)} of {len(samples)} images cannot be used: repair or remove them", problems)
-    draft.replace(file)
 
 
 def labels_csv(names: tuple[str, ...], points: F32, score: F32 | None = None) -> str:
