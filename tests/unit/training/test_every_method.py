@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,18 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.fixture(scope="module")
+def straight(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a method's tiny run, trained once for all of its properties."""
+    root = tmp_path_factory.mktemp("straight")
+    return functools.cache(lambda method: job.run(tiny_request(toy, root / method, method), lambda _: None).parent)
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_finite_and_seeded_runs_agree(method: str, toy: Path, tmp_path: Path) -> None:
-    first, second, other = (
-        weights(job.run(tiny_request(toy, tmp_path / str(i), method, seed=seed), lambda _: None).parent)
-        for i, seed in enumerate((1, 1, 2))
-    )
+def test_finite_and_seeded_runs_agree(method: str, toy: Path, tmp_path: Path, straight: Callable[[str], Path]) -> None:
+    first = weights(straight(method))
+    second = weights(job.run(tiny_request(toy, tmp_path / "again", method), lambda _: None).parent)
+    other = weights(job.run(tiny_request(toy, tmp_path / "other", method, seed=2), lambda _: None).parent)
     assert all(torch.isfinite(value).all() for value in first.values())
     assert same(first, second)
     assert not same(first, other)
@@ -66,9 +74,9 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_resumed_run_equals_straight_run(
-    method: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: Callable[[str], Path]
 ) -> None:
-    straight = weights(job.run(tiny_request(toy, tmp_path / "straight", method), lambda _: None).parent)
+    wanted = weights(straight(method))
     monkeypatch.setattr(trainer.metrics_log, "SAVE_EVERY_S", -1.0)
     real = checkpoint.write
 
@@ -86,13 +94,12 @@ def test_resumed_run_equals_straight_run(
             continue
     else:
         pytest.fail("the run never ended")
-    assert same(weights(done.parent), straight)
+    assert same(weights(done.parent), wanted)
 
 
 @pytest.mark.parametrize("method", SELF_TRAINING)
-def test_every_pseudo_label_set_is_kept_with_its_teacher(method: str, toy: Path, tmp_path: Path) -> None:
-    run = job.run(tiny_request(toy, tmp_path / "run", method), lambda _: None).parent
-    sets = sorted((run / "pseudo").iterdir())
+def test_every_pseudo_label_set_is_kept_with_its_teacher(method: str, straight: Callable[[str], Path]) -> None:
+    sets = sorted((straight(method) / "pseudo").iterdir())
     assert len(sets) == tiny_recipe(method).method_config().rounds  # type: ignore[attr-defined]  # others are exempt
     for folder in sets:
         assert len((folder / "landmarks.csv").read_text().splitlines()) == 1 + 10
@@ -112,8 +119,10 @@ def test_start_from_init_needs_weights(method: str, toy: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("method", SELF_TRAINING)
-def test_start_from_init_labels_with_exactly_the_given_model(method: str, toy: Path, tmp_path: Path) -> None:
-    champion = job.run(tiny_request(toy, tmp_path / "champion", "supervised"), lambda _: None)
+def test_start_from_init_labels_with_exactly_the_given_model(
+    method: str, toy: Path, tmp_path: Path, straight: Callable[[str], Path]
+) -> None:
+    champion = straight("supervised") / "model.safetensors"
     request = tiny_request(toy, tmp_path / "run", method, recipe=tiny_recipe(method, start="init"), init=champion)
     job.run(request, lambda _: None)
     ready = job.prepare(request)
