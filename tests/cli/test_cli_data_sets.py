@@ -13,6 +13,7 @@ from lmdeploy.cli import cli
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.images import read_image
 from tests.data_folder import random_points, write_labelled
+from tests.unit.training.sets.fixture_coco import write_coco
 from tests.unit.training.sets.fixture_cofw import write_cofw
 from tests.unit.training.sets.fixture_wflw import FLAGS, IMAGES, write_wflw
 from training.data.sets import SETS
@@ -92,3 +93,16 @@ def test_a_folder_of_one_s_own_is_shown_and_a_broken_image_named(tmp_path):
     wrong = data("show", folder, "-o", tmp_path / "c.png", "--schema", "face5").exception
     assert "more points than the 5 of schema face5" in str(wrong)
     assert not (tmp_path / "c.png").exists()
+
+
+def test_a_keypoint_file_is_checked_and_shown_with_a_schema_of_one_s_own(tmp_path):
+    root = write_coco(tmp_path / "coco")
+    schema = tmp_path / "eyes.toml"
+    schema.write_text(
+        'name = "eyes"\npoints = 2\nnames = ["left_eye", "right_eye"]\n[normaliser]\nkind = "box"\nname = "size"\n'
+    )
+    done = data("check", f"coco:{schema}", root, "--split", "val2017")
+    assert (done.exit_code, done.stderr) == (0, "val2017: 4 samples are good\n")
+    done = data("show", f"coco:{schema}", root, "--split", "val2017", "-o", tmp_path / "sheet.png")
+    assert done.exit_code == 0, done.exception
+    assert read_image(tmp_path / "sheet.png").shape[1] == 4 * 224 + 3 * 4

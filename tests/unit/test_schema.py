@@ -48,7 +48,7 @@ NORMALISERS = {
     "hand37": ("distance", (0,), (4,), 50.0),
     "ibug49": ("distance", (19,), (28,), None),
     "face5": ("box", (), (), None),
-    "hgr25": ("image", (), (), None),
+    "hgr25": ("distance", (0,), (24,), None),
 }
 HANDS = {"hand37", "hgr25"}  # a mirrored right hand is a left one
 

@@ -1,6 +1,6 @@
 """A recipe's [data] table: which images of which published set a table's cell was made of, and how it is measured.
 
-set = "300w"             one of SETS; --data is the user's copy
+set = "300w"             one of SETS, or coco:SCHEMA; --data is the user's copy
 split = "train"          where labelled images, and those that count as unlabelled, are taken from
 labelled = 315           so many drawn by the seed (nested: fewer are part of more), "all", or a file of names
 unlabelled = "rest"      the split's other images, "none", or another set, whose copy --unlabelled gives
@@ -25,7 +25,7 @@ from lmdeploy.errors import InputError
 from lmdeploy.geometry import BoxMap, CropRule
 from training.data.boxes import FIT_ON, Boxes
 from training.data.pools import Pools, without_labels
-from training.data.sets import SETS
+from training.data.sets import open_set
 from training.data.sets.base import DataSet, load
 from training.data.sets.policy import POLICIES, whole_image
 
@@ -96,10 +96,8 @@ def check(data: Data, crop: CropRule, origin: str) -> None:
 
 
 def published(name: str) -> DataSet:
-    """The set of that name."""
-    if name not in SETS:
-        raise InputError(f"data.set {name!r} is no published data set: choose one of {', '.join(sorted(SETS))}")
-    return SETS[name]
+    """The set of that name, or coco:SCHEMA."""
+    return open_set(name)
 
 
 def gather(data: Data, copies: Copies, seed: int) -> tuple[Pools, Boxes]:
