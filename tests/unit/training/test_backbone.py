@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -148,3 +149,15 @@ def test_a_patch_that_cannot_become_stride_4_names_the_two_ways_out() -> None:
 def test_no_pretrained_weights_in_timm_is_said_before_anything_is_fetched() -> None:
     with pytest.raises(InputError, match="timm has no weights for 'botnet50ts_256'"):
         backbone.feature_maps("botnet50ts_256", {}, True)
+
+
+def test_imagenet_weights_of_hrnet_cover_every_weight_of_the_branches() -> None:
+    with torch.device("meta"):
+        whole = timm.create_model("hrnet_w18").state_dict()
+        branches = backbone.feature_maps("hrnet_w18", {}, False)[0].state_dict()
+    assert {name: value.shape for name, value in branches.items()}.items() <= {
+        name: value.shape for name, value in whole.items()
+    }.items()
+    assert {name.partition(".")[0] for name in whole.keys() - branches.keys()} == {
+        "incre_modules", "downsamp_modules", "final_layer", "classifier",
+    }  # fmt: skip
