@@ -48,7 +48,9 @@ PRETRAINING = {
 }
 
 METHODS: dict[str, Method] = {
-    "curriculum_labeling": Method(curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE),
+    "curriculum_labeling": Method(
+        curriculum_labeling.Config, curriculum_labeling.train, exempt=ALL_ALIKE, networks=("heatmap",)
+    ),
     "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
     "dst": Method(dst.Config, dst.train, exempt=ONLINE, networks=("heatmap",)),
     "easy_hard": Method(easy_hard.Config, easy_hard.train, exempt=ONLINE, networks=("heatmap",)),
@@ -57,7 +59,7 @@ METHODS: dict[str, Method] = {
     "linear_warmup": Method(linear_warmup.Config, linear_warmup.train),
     "mae": Method(mae.Config, mae.train, exempt=PRETRAINING),
     "naive": Method(naive.Config, naive.train, exempt=ALL_ALIKE),
-    "pseudo_label": Method(pseudo_label.Config, pseudo_label.train),
+    "pseudo_label": Method(pseudo_label.Config, pseudo_label.train, networks=("heatmap",)),
     "stc": Method(stc.Config, stc.train, exempt=CURRICULUM, networks=("pipnet",)),
     "stld": Method(stld.Config, stld.train, exempt=PUBLISHED),
     "supervised": Method(supervised.Config, supervised.train, unlabelled=False),

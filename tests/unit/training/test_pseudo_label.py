@@ -20,6 +20,7 @@ from training.engine.fit import Stage
 from training.engine.train_set import Part
 from training.methods import METHODS, confidence, pseudo_label
 from training.models import transformer
+from training.recipe import checked
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -91,6 +92,9 @@ def test_tau_above_one_is_the_supervised_model(toy: Path, tmp_path: Path) -> Non
 def test_a_coordinate_network_is_refused_before_anything_is_trained(method: str, toy: Path, tmp_path: Path) -> None:
     tf = transformer.Config(width=16, heads=2, layers=1, feed_forward=16)
     recipe = tiny_recipe(method).model_copy(update={"network": tf, "codec": "coords"})
+    with pytest.raises(InputError, match="trains no transformer network"):
+        checked(recipe, "mine.toml")
+    # --init brings a network that no recipe has named
     ready = job.prepare(tiny_request(toy, tmp_path, method, recipe=recipe))
     with pytest.raises(InputError, match=f"{method} selects pseudo-labels by the heatmap's peak.*linear_warmup"):
         METHODS[method].train(recipe.method_config(), ready.trainer, ready.labelled, ready.unlabelled)
