@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.analysis.figure import Frozen, Inputs, Line, Row, canvas, draw, label_counts
-from training.analysis.finals import VARIANTS, Final, finals, mean_lines
+from training.analysis.finals import VARIANTS, Final, averaged, finals, mean_lines
 from training.analysis.run import MissingError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def make(inputs: Inputs) -> Ablation:
     if not panels:
         missing = [variant for variant in VARIANTS if variant not in {final.variant for final in found}]
         raise MissingError(f"needs two or more variants of one model; not among these runs: {', '.join(missing)}")
-    notes = [*lacking]
+    notes = [*lacking, *averaged(found)]
     for panel in panels:
         missing = [variant for variant in VARIANTS if variant not in {of.name for of in panel.lines}]
         if missing:

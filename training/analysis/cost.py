@@ -103,7 +103,7 @@ def plot(result: Cost) -> Figure:
     names = [f"{item.run}\n{item.method}, {item.model}" for item in result.items]
     hours = [item.hours for item in result.items]
     labels = [
-        f"{item.hours:.2f} h" + (f", {item.ratio:.2f} x" if item.ratio is not None else "") for item in result.items
+        f"{item.hours:.3g} h" + (f", {item.ratio:.2f} x" if item.ratio is not None else "") for item in result.items
     ]
     left.bar_label(left.barh(names, hours, color="#0a5fd0"), labels, fontsize=8, padding=2)
     times = [item.inference_ms for item in result.items]

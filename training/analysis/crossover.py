@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from training.analysis.figure import Frozen, Inputs, Line, Row, canvas, draw, label_counts
-from training.analysis.finals import FULL, finals, mean_lines
+from training.analysis.finals import FULL, averaged, finals, mean_lines
 from training.analysis.run import MissingError
 
 if TYPE_CHECKING:
@@ -54,14 +54,15 @@ def crossings(a: Line, b: Line) -> list[float]:
 def make(inputs: Inputs) -> Crossover:
     """Needs two models of full STLD."""
     found, lacking = finals(inputs.runs)
-    lines = mean_lines((final.model, final.labelled, final.value) for final in found if final.variant == FULL)
+    full = [final for final in found if final.variant == FULL]
+    lines = mean_lines((final.model, final.labelled, final.value) for final in full)
     if len(lines) < 2:
         have = ", ".join(of.name for of in lines) or "none"
         raise MissingError(f"needs runs of full STLD with two models (HM and TF); there is {have}")
     found_at = [
         Crossing(models=(a.name, b.name), labelled=at) for a, b in combinations(lines, 2) for at in crossings(a, b)
     ]
-    return Crossover(unit=found[0].unit, lines=lines, crossings=tuple(found_at), notes=lacking)
+    return Crossover(unit=found[0].unit, lines=lines, crossings=tuple(found_at), notes=(*lacking, *averaged(full)))
 
 
 def plot(result: Crossover) -> Figure:

@@ -72,3 +72,15 @@ def mean_lines(points: Iterable[tuple[str, float, float]]) -> tuple[Line, ...]:
         table.setdefault(name, {}).setdefault(x, []).append(y)
     means = {name: {x: sum(ys) / len(ys) for x, ys in of.items()} for name, of in table.items()}
     return tuple(line(name, sorted(of), [of[x] for x in sorted(of)]) for name, of in means.items())
+
+
+def averaged(found: Sequence[Final]) -> tuple[str, ...]:
+    """Remarks on points that stand for several runs, which may differ in more than their seed."""
+    alike: dict[tuple[str, str, int], list[str]] = {}
+    for final in found:
+        alike.setdefault((final.model, final.variant, final.labelled), []).append(final.run)
+    return tuple(
+        f"{model}, {variant}, {labelled} labelled: mean of {', '.join(names)}"
+        for (model, variant, labelled), names in alike.items()
+        if len(names) > 1
+    )

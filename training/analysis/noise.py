@@ -76,11 +76,11 @@ def plot(result: Noise) -> Figure:
         right,
         [curve.noise for curve in result.curves],
         "round that gave the labels",
-        f"NME of pseudo-labels, {result.unit}",
+        "NME of pseudo-labels, %",
     )
     left.set_title("\n".join(sorted({curve.test_of for curve in tested})) or "no test figures", fontsize=8)
     images = " / ".join(sorted({str(curve.images) for curve in result.curves}))
-    right.set_title(f"{images} unlabelled images", fontsize=8)
+    right.set_title(f"{result.unit}, {images} unlabelled images", fontsize=8)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure

@@ -41,7 +41,10 @@ def test_the_ablation_is_in_the_paper_s_order_and_says_what_it_lacks(tmp_path: P
     assert [of.name for of in result.panels[0].lines] == ["naive", "PP only", "STLD"]
     full = result.panels[0].lines[2]
     assert (full.x, full.y) == ((50, 157), (pytest.approx(4.6), 3.8))
-    assert result.notes == ("HM resnet18: no run of linear warm-up, shrink only",)
+    assert result.notes == (
+        "HM resnet18, STLD, 50 labelled: mean of HM1, HM4",
+        "HM resnet18: no run of linear warm-up, shrink only",
+    )
     assert result.unit == "NME, % of inter-ocular (image frame, 8 images)"
     axes = ablation.plot(result).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["50", "157"]
@@ -112,7 +115,7 @@ def test_cost_adds_all_epochs_and_divides_by_self_training(tmp_path: Path, monke
         (0.75, 1), (1, pytest.approx(4 / 3)), (6, pytest.approx(8)),
     ]  # fmt: skip
     assert ("HM1", "training / naive", pytest.approx(4 / 3)) in result.rows()
-    assert "1.00 h, 1.33 x" in [text.get_text() for text in cost.plot(result).axes[0].texts]
+    assert "1 h, 1.33 x" in [text.get_text() for text in cost.plot(result).axes[0].texts]
     (stld.folder / "metrics.csv").write_text("stage,epoch,name,value\nround0,1,loss,3\n")
     assert cost.make(Inputs((naive, stld), None)).notes == (
         "HM1: metrics.csv has no epoch_s, so its training time is not known",

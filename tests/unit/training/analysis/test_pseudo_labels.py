@@ -29,6 +29,7 @@ def test_a_perfect_oracle_has_no_noise_and_a_shift_of_a_twentieth_has_five_per_c
     assert curve.noise.y == pytest.approx((25, 0, 5), abs=1e-3)
     assert (curve.test.x, curve.test.y) == ((0, 1), (9, 8))
     left, right = noise.plot(result).axes
+    assert right.get_title() == "% of inter-ocular (image frame), 5 unlabelled images"
     assert right.lines[0].get_ydata() == pytest.approx([25, 0, 5], abs=1e-3)
     assert (left.get_title(), result.unit) == (
         "inter-ocular, image frame, 8 images",
