@@ -124,6 +124,11 @@ def remember_anchor(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(collect, "anchor_fingerprints", cached)
 
 
+def factory_of(site: Path) -> str:
+    """Digest of the bundle that the site began with."""
+    return read_config(site).factory
+
+
 def change_config(site: Path, **change: object) -> SiteConfig:
     """Edit site.toml as a person would."""
     config = SiteConfig.model_validate({**read_config(site).model_dump(), **change})
