@@ -36,7 +36,9 @@ def train(method: str, threads: int | None, dry_run: bool, options: dict[str, An
 
 def default_out(method: str, data: Path, labelled: str | None) -> Path:
     """runs/RECIPE-DATA-LABELLED: the same call finds the same folder, and so goes on."""
-    parts = [Path(method).stem, data.resolve().name, *([Path(labelled).stem] if labelled else [])]
+    # a published cell's folder says which ratio it is
+    name = Path(method).stem if method.endswith(".toml") else method.replace("/", "-")
+    parts = [name, data.resolve().name, *([Path(labelled).stem] if labelled else [])]
     return Path("runs") / "-".join(parts)
 
 

@@ -16,7 +16,7 @@ from lmdeploy.types import Box
 from tests.fake_model import constant, fake_model
 from tests.unit.training.conftest import tiny_recipe
 from tests.unit.training.sets.fixture_300w import FILES, raw_points, write_300w
-from training import job, recipe, results
+from training import job, recipe, results, start
 from training.data.published import Copies, Data, Target, gather
 from training.data.sets import SETS
 from training.data.sets.w300 import W300
@@ -145,7 +145,9 @@ def test_a_target_stands_beside_our_figure_in_its_own_unit(root: Path) -> None:
 
 def test_a_recipe_with_data_trains_and_measures_every_round_on_its_own_splits(root: Path, tmp_path: Path) -> None:
     base = tiny_recipe("naive", epochs=1, oversample=4)
-    full = recipe.checked(base.model_copy(update={"crop": STRETCH, "data": data(labelled=2), "target": (TARGET,)}), "test")
+    full = recipe.checked(
+        base.model_copy(update={"crop": STRETCH, "data": data(labelled=2), "target": (TARGET,)}), "test"
+    )
     said: list[str] = []
     request = job.Request(recipe=full, data=root, out=tmp_path, device="cpu", precision="32", schema="wflw98")
     job.run(request, said.append)
@@ -180,3 +182,9 @@ def test_mistakes_in_the_tables_are_named(text: str, words: str, tmp_path: Path)
     (tmp_path / "mine.toml").write_text(f'method = "naive"\n{text}')
     with pytest.raises(InputError, match=words):
         recipe.load(str(tmp_path / "mine.toml"))
+
+
+def test_cells_of_two_ratios_go_to_two_folders() -> None:
+    outs = {str(start.default_out(f"stld/300w_{ratio}/pl", Path("300W"), None)) for ratio in ("5", "10")}
+    assert outs == {"runs/stld-300w_5-pl-300W", "runs/stld-300w_10-pl-300W"}
+    assert str(start.default_out("mine/a.toml", Path("X"), "50")) == "runs/a-X-50"
