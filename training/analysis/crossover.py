@@ -72,5 +72,6 @@ def plot(result: Crossover) -> Figure:
     label_counts(axes, result.lines)
     for at in result.crossings:
         axes.axvline(at.labelled, color="0.5", linewidth=0.8, linestyle="--")
-        axes.text(at.labelled, axes.get_ylim()[1], f" {at.labelled:.0f}", va="top", fontsize=8, color="0.4")
+        top = axes.get_xaxis_transform()
+        axes.text(at.labelled, 0.97, f" {at.labelled:.0f}", va="top", fontsize=8, color="0.4", transform=top)
     return figure
