@@ -2,7 +2,9 @@
 
     champion   supervised on 60 images, its steps doubled until doubling no longer helps on the gate images
     control    supervised on the same 60 images, with the champion's steps plus those of stld
-    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights
+    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights,
+               labels averaged over scaled and mirrored copies (as the recipe `refresh`)
+    stld_plain the same with labels from one pass, as published
     naive      the same frames as true labels, about as many steps as stld
 
 NME is inter-ocular in image px on the whole test folder, ground-truth boxes. Choices (the champion's length, the gate)
@@ -149,6 +151,7 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
     asked = [
         supervised_request(out, setting.data, control_name(steps), steps, setting.lengths),
         stld_request(out, setting.data, bundle, setting.lengths),
+        stld_request(out, setting.data, bundle, setting.lengths, averaged=False),
         naive_request(out, setting.data, bundle, setting.lengths),
     ]
     for run in pool.map(train_one, asked):
@@ -160,6 +163,7 @@ def conclude(setting: Setting, tried: list[Tried], champion: Tried, frames: int,
     """Print the figures, draw the pictures and write the record."""
     out, steps = setting.out, champion.steps + setting.lengths.stld_steps(frames)
     runs = {"supervised": out / control_name(steps), "naive": out / "naive", "stld": out / "stld"}
+    runs["stld_plain"] = out / "stld_plain"
     rounds = {name: rounds_of(run) for name, run in runs.items()}
     nme_final = {name: list(values.values())[-1] for name, values in rounds.items()}
     verdict = gate(setting, out / "champion", out / "stld")
@@ -203,6 +207,7 @@ def pictures(
     """The curves and a sheet of test faces before and after."""
     start = champion.steps
     totals = {"naive": setting.lengths.naive_steps(frames), "stld": setting.lengths.stld_steps(frames)}
+    totals["stld_plain"] = totals["stld"]
     lines = [refresh_plot.Line("supervised", [t.steps for t in tried], [t.test for t in tried])]
     lines[0].steps.append(start + totals["stld"])
     lines[0].nme.append(rounds["supervised"]["supervised"])

@@ -72,15 +72,16 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
     return _request(out / name, data, "supervised", options, lengths)
 
 
-def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:
-    """STLD from the champion as round-0 teacher."""
+def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths, averaged: bool = True) -> job.Request:
+    """STLD from the champion as round-0 teacher; averaged: labels from averaged copies, as the recipe `refresh`."""
     options = {
+        "label_scales": [0.9, 1.0, 1.1] if averaged else [1.0], "label_mirror": averaged,
         "start": "init", "student": "init", "aux_init": "main",
         "rounds": lengths.rounds, "sigma": lengths.sigma,
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip
-    return _request(out / "stld", data, "stld", options, lengths, champion)
+    return _request(out / ("stld" if averaged else "stld_plain"), data, "stld", options, lengths, champion)
 
 
 def naive_request(out: Path, data: Folders, champion: Path, lengths: Lengths) -> job.Request:

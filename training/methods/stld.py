@@ -22,8 +22,10 @@ champion); `student` says whether later rounds start from these weights too; `ov
 list in the last round as well (the release does not, and then the main head sees few labelled steps: with short
 schedules the last round falls back); `aux_init = "main"` lets the auxiliary head begin as a copy of the main one:
 pseudo pretraining never trains it, and a random head at lambda 1 spoils the pretrained trunk before it has learnt
-anything, which short stages do not make good; lengths are options. `pretrain` and `mixed` take one of the two parts
-away, as the paper's ablation does (Fig. 9); without PP round 1 repeats the supervised start with new draws.
+anything, which short stages do not make good; `label_scales` and `label_mirror` label by the averaged maps of scaled
+and mirrored copies, as Data Distillation does, instead of one pass; lengths are options. `pretrain` and `mixed` take
+one of the two parts away, as the paper's ablation does (Fig. 9); without PP round 1 repeats the supervised start with
+new draws.
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ from torch import Tensor, nn
 from lmdeploy.errors import InputError
 from training.data.crops import Crops
 from training.engine.batch import Batch
+from training.engine.ensemble import ensemble
 from training.engine.fit import Stage, Step
+from training.engine.predictor import predict_crops
 from training.engine.train_set import Part
-from training.engine.trainer import Trainer
+from training.engine.trainer import Predict, Trainer
 from training.losses.landmark_error import landmark_error
 from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
@@ -75,6 +79,8 @@ class Config(BaseModel):
     epoch_scale: float = Field(default=1.0, gt=0)  # of all lengths: the omni setting's many images need fewer epochs
     oversample: int = 100  # os_num
     oversample_last: bool = False
+    label_scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)  # copies whose maps make the pseudo-labels
+    label_mirror: bool = False  # mirrored copies too, where the landmark schema has mirror twins
     pretrain: bool = True  # false: no PP, shrink regression alone
     mixed: bool = True  # false: no pseudo-labels in stage 2, PP alone
 
@@ -134,9 +140,10 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
     elif not trainer.starts_from_init:
         raise InputError("stld: start = 'init' needs the weights to start from: give --init BUNDLE or CHECKPOINT")
     trainer.report(network, "round0")
+    views = labeller(cfg)
     pretrained = None
     for r in range(1, cfg.rounds + 1):
-        pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}")
+        pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}", views)
         network = trainer.new_network(fresh=cfg.student == "fresh")
         if pretrained is not None:
             network.load_state_dict(pretrained)
@@ -152,6 +159,13 @@ def stage_one(cfg: Config, trainer: Trainer, network: Network, pseudo: Crops, r:
     trainer.fit(network, [Part(pseudo, sigma=cfg.gt_sigma)], supervised.step, pretrain_stage(cfg, r))
     trainer.report(network, f"round{r}-pretrain")
     return copy.deepcopy(network.state_dict())
+
+
+def labeller(cfg: Config) -> Predict:
+    """What labels the unlabelled crops: one pass, or the average over copies."""
+    if cfg.label_scales == (1.0,) and not cfg.label_mirror:
+        return predict_crops
+    return ensemble(cfg.label_scales, cfg.label_mirror)
 
 
 def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, pseudo: Crops | None, r: int) -> None:

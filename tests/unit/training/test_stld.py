@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from tests.unit.training.conftest import made_batch, tiny_recipe, tiny_request
 from training import job
+from training.engine.ensemble import ensemble
 from training.engine.fit import Stage
-from training.engine.predictor import open_checkpoint
+from training.engine.predictor import open_checkpoint, predict_crops
 from training.engine.train_set import Part
 from training.methods import stld, supervised
 from training.models import transformer
@@ -153,3 +154,16 @@ def test_the_transformer_goes_through_all_rounds_and_comes_back_as_a_model(toy: 
     points = open_checkpoint(file, device="cpu").backend.run(np.zeros((3, 32, 32, 3), np.uint8)).points
     assert points.shape == (3, 68, 2)
     assert np.isfinite(points).all()
+
+
+def test_labels_may_come_from_averaged_copies(toy: Path, tmp_path: Path) -> None:
+    ready = job.prepare(tiny_request(toy, tmp_path, "stld"))
+    assert ready.unlabelled is not None
+    assert stld.labeller(stld.Config()) is predict_crops
+    averaged = stld.labeller(stld.Config(label_scales=(0.9, 1.1), label_mirror=True))
+    network, spec = ready.trainer.new_network().eval(), ready.trainer.settings.spec
+    device = torch.device("cpu")
+    found = averaged(network, spec, ready.unlabelled, device).points
+    wanted = ensemble((0.9, 1.1), True)(network, spec, ready.unlabelled, device).points
+    np.testing.assert_array_equal(found, wanted)
+    assert not np.array_equal(found, predict_crops(network, spec, ready.unlabelled, device).points)
