@@ -77,7 +77,7 @@ def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths, ave
     options = {
         "label_scales": [0.9, 1.0, 1.1] if averaged else [1.0], "label_mirror": averaged,
         "start": "init", "student": "init", "aux_init": "main",
-        "rounds": lengths.rounds, "sigma": lengths.sigma,
+        "rounds": lengths.rounds, "sigma": lengths.sigma, "p": [1.0] * len(lengths.sigma),  # p: unused by HM
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
     }  # fmt: skip
