@@ -9,6 +9,7 @@ c is measured from the crop's left edge, so c = (x + 0.5) / S in crop px x. The 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from training.codec.base import gaussian, peak_cell, window
@@ -24,7 +25,7 @@ def decode(maps: Tensor, stride: int) -> Tensor:
     """Points f32[B,K,2] (crop px) of maps f32[B,K,h,w]."""
     height, width = maps.shape[-2:]
     _, ix, iy = peak_cell(maps)
-    near = window(maps, ix.clamp(1, width - 2), iy.clamp(1, height - 2), 3)
+    near = window(F.pad(maps, (1, 1, 1, 1)), ix + 1, iy + 1, 3)  # padded, so that the peak is always its centre
     qx = torch.sign(near[..., 1, 2] - near[..., 1, 0]) * ((ix > 0) & (ix < width - 1))
     qy = torch.sign(near[..., 2, 1] - near[..., 0, 1]) * ((iy > 0) & (iy < height - 1))
     cells = torch.stack([ix + 1 + 0.25 * qx, iy + 1 + 0.25 * qy], dim=-1)

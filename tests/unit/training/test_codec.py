@@ -97,3 +97,11 @@ def test_spread_grows_with_the_width_of_the_peak_and_score_is_its_clipped_height
     assert narrow == pytest.approx(0.8 * STRIDE, rel=0.05)  # nearly the whole Gaussian lies in the window
     assert wide > narrow
     assert measure(maps * 3 - 1, STRIDE).score.max() == 1.0
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 3), (7, 3), (3, 0), (3, 7), (0, 0), (7, 7)])
+def test_a_peak_in_a_border_row_still_shifts_along_it(row: int, column: int) -> None:
+    maps = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(row + 8 * column)) * 0.5
+    maps[0, 0, row, column] = 1
+    wanted = heatmaps.stld_point(maps[0, 0].numpy(), 4)
+    assert CODECS["stld"].decode(maps, 4)[0, 0].tolist() == pytest.approx(wanted)
