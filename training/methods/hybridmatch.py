@@ -16,7 +16,7 @@ weak: flip and translation. strong: the recipe's whole augmentation.
 Differs from the paper: only its abstract was at hand. From the abstract: 2-D heatmaps against noisy pseudo-labels, 1-D
 heatmaps against quantisation, and a curriculum that relies on 2-D first and more and more on 1-D. Ours: that w rises
 linearly and acts on the pseudo-label's point and on both terms of l_u; peaks as confidence; b, both widths, mu, the
-views and the lengths; batch norm as in fixmatch; the network's own answer is the 1-D one (see the hybrid network).
+views and the lengths; batch norm as in fixmatch; how the answer is made of both (see the hybrid network).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Config(BaseModel):
 
     lambda_u: float = Field(default=1.0, ge=0)  # weight of the unlabelled loss
     b: float = Field(default=0.1, ge=0)  # weight of E_1 beside E_2, whose mean runs over mostly empty cells
-    w: tuple[float, float] = (0.0, 1.0)  # w_0, w_1
+    w: tuple[float, float] = (0.0, 0.5)  # w_0, w_1
     mu: int = Field(default=1, ge=1)  # unlabelled images per labelled one
     sigma: float = 1.5  # width of the 2-D Gaussian, map cells
     sigma_1d: float = 4.0  # width of the 1-D Gaussian, crop px

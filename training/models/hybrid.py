@@ -3,15 +3,16 @@
     x         f32[B,3,S,S]      normalised RGB
     feature   f32[B,C,h,h]      backbone and deconvolutions up to `stride`, as in HM
     maps      f32[B,K,h,h]      1x1 convolution; peak 1 at the landmark
-    profiles  f32[B,K,2,S]      x: mean and largest value of each column of the feature, deconvolutions along x up to
-                                one bin per crop px, 1x1 convolution; y: the same for rows; peak 1 at the landmark
-    main      f32[B,K,2]        decoded from the profiles, crop widths
-    aux       f32[B,K,2]        decoded from the maps, crop widths
+    profiles  f32[B,K,2,S]      x: each column's mean and largest value of the feature and largest value of the maps,
+                                deconvolutions along x up to one bin per crop px, 1x1 convolution; y: the same for
+                                rows; peak 1 at the landmark
+    main      f32[B,K,2]        share of the profiles' point, the rest of the maps' point, crop widths
+    aux       f32[B,K,2]        the maps' point, crop widths: how far the profiles move it is the spread
 
 1-D heatmaps have the crop's own resolution at little cost, so they quantise less; 2-D ones are the steadier.
 
 Differs from the paper: only its abstract was at hand, which names the two representations; how the 1-D branch is
-built, its resolution and its decoding are ours.
+built, its resolution, its decoding and `share` are ours.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Config(BaseModel):
     channels: int = Field(default=256, gt=0)  # width of the deconvolution blocks
     profile_channels: int = Field(default=128, gt=0)  # width of the 1-D blocks
     stride: int = 4  # crop px per cell of the 2-D map
+    share: float = Field(default=0.5, gt=0, le=1)  # of the 1-D heatmaps in the answer
     reach: int = Field(default=4, gt=0)  # r of the 1-D decoding, crop px; near the sigma that is trained with
 
 
@@ -69,28 +71,37 @@ class Hybrid(nn.Module):
         nn.init.normal_(self.maps.weight, std=0.001)
         assert self.maps.bias is not None
         nn.init.zeros_(self.maps.bias)
-        self.along_x = _branch(2 * sizes[-1], cfg, landmarks)
-        self.along_y = _branch(2 * sizes[-1], cfg, landmarks)
+        folded = 2 * sizes[-1] + landmarks
+        self.along_x = _branch(folded, cfg, landmarks)
+        self.along_y = _branch(folded, cfg, landmarks)
 
     def raw(self, x: Tensor) -> Raw:
         """Maps and profiles for x f32[B,3,S,S]; what the losses compare."""
         feature = self.blocks(self.backbone(x)[-1])
-        by_column = torch.cat([feature.mean(dim=2), feature.amax(dim=2)], dim=1)
-        by_row = torch.cat([feature.mean(dim=3), feature.amax(dim=3)], dim=1)
-        profiles = torch.stack([self.along_x(by_column), self.along_y(by_row)], dim=2)
-        return Raw(self.maps(feature).float(), profiles.float())
+        maps = self.maps(feature)
+        profiles = torch.stack([self.along_x(_fold(feature, maps, 2)), self.along_y(_fold(feature, maps, 3))], dim=2)
+        return Raw(maps.float(), profiles.float())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Points f32[B,K,2] of the profiles and of the maps, crop widths; x f32[B,3,S,S]."""
+        """Points f32[B,K,2] of both and of the maps alone, crop widths; x f32[B,3,S,S]."""
         raw = self.raw(x)
         side = raw.profiles.shape[-1]
         fine, _ = profile.decode(raw.profiles, self.cfg.reach)
         coarse = subpixel.decode(raw.maps, self.cfg.stride)
-        return _crop_widths(fine, side), _crop_widths(coarse, side)
+        main = self.cfg.share * fine + (1 - self.cfg.share) * coarse
+        return _crop_widths(main, side), _crop_widths(coarse, side)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Points f32[B,K,2] of the profiles alone, crop widths."""
+        """Points f32[B,K,2] of both, crop widths."""
         return self.forward(x)[0]
+
+
+def _fold(feature: Tensor, maps: Tensor, over: int) -> Tensor:
+    """f32[B,2C+K,h] of the feature f32[B,C,h,h] and the maps f32[B,K,h,h]: dimension `over` folded away.
+
+    The 1-D losses do not reach the 2-D head: each representation learns from its own.
+    """
+    return torch.cat([feature.mean(dim=over), feature.amax(dim=over), maps.detach().amax(dim=over)], dim=1)
 
 
 def _crop_widths(points: Tensor, side: int) -> Tensor:

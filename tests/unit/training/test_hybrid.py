@@ -53,6 +53,11 @@ def test_shapes_and_the_frames_of_both_answers(monkeypatch: pytest.MonkeyPatch) 
     torch.testing.assert_close(found, points, atol=5e-3, rtol=0)
     assert spread.max() < 0.01
     assert score.min() > 0.99
+    apart = clean._replace(profiles=profile.encode(points + 1, 3.0, 64))
+    monkeypatch.setattr(network, "raw", lambda _: apart)
+    network.cfg = TINY.model_copy(update={"share": 0.25})
+    main, aux = network(x)
+    torch.testing.assert_close((main - aux) * 64, torch.full_like(main, 0.25), atol=5e-3, rtol=0)
 
 
 def test_columns_decide_x_and_rows_decide_y() -> None:
