@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "opencv-python-headless", "safetensors")
 ASKED = ("recipe", "seed", "labelled", "data", "unlabelled", "init", "boxes")  # a run goes on only with the same
-LABELS = {".csv", ".json", ".mat", ".pts", ".txt"}  # files that are hashed with their content, up to
+LABELS = (".csv", ".json", ".mat", ".pts", ".txt")  # files that are hashed with their content, up to
 LABELS_UP_TO = 64e6  # bytes
 
 
@@ -92,12 +93,15 @@ def hash_folder(folder: Path, without: Path) -> dict[str, Any]:
     without: a folder inside that is not looked at.
     """
     names, labels, count = hashlib.sha256(), hashlib.sha256(), 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(without)):
-        name, size = path.relative_to(folder).as_posix(), path.stat().st_size
-        names.update(f"{name}\0{size}\n".encode())
-        count += 1
-        if path.suffix.lower() in LABELS and size <= LABELS_UP_TO:
-            labels.update(name.encode() + b"\0" + path.read_bytes())
+    for inside, folders, files in os.walk(folder):  # pathlib takes seven seconds for 200,000 files, this takes one
+        folders[:] = sorted(name for name in folders if Path(inside, name) != without)
+        for name in sorted(files):
+            path = os.path.join(inside, name)  # noqa: PTH118 - as above
+            size = os.lstat(path).st_size  # a link counts as itself: what it leads to may be gone
+            names.update(f"{path[len(str(folder)) :]}\0{size}\n".encode())
+            count += 1
+            if size <= LABELS_UP_TO and name.lower().endswith(LABELS) and Path(path).is_file():
+                labels.update(name.encode() + b"\0" + Path(path).read_bytes())
     return {"files": count, "names_and_sizes": names.hexdigest(), "labels": labels.hexdigest()}
 
 

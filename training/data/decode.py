@@ -121,8 +121,8 @@ def _header(count: int, size: int) -> bytes:
 def _check_room(wanted: int, have: int, file: Path) -> None:
     """Say how large the file will be; InputError where the disk lacks the room for the rest of it."""
     free = shutil.disk_usage(file.parent).free
-    kept = f", {have / 1e9:.2f} GB of them from a call before" if have else ""
-    log.info("decoding images into %s: %.2f GB%s", file, wanted / 1e9, kept)
+    kept = f", {have / 1e6:,.0f} MB of them from a call before" if have else ""
+    log.info("decoding images into %s: %s MB%s", file, f"{wanted / 1e6:,.0f}", kept)
     if wanted - have + SPARE > free:
         raise InputError(
             f"{file}: the decoded images take {wanted / 1e9:.1f} GB, and the disk has {free / 1e9:.1f} GB left: "

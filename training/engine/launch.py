@@ -32,7 +32,7 @@ def launch(count: int, threads: int | None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         running = [_start(rank, os.environ | shared, Path(folder) / str(rank)) for rank in range(count)]
         try:
-            return _outcome(_wait(running), Path(folder))
+            return outcome(_wait(running), Path(folder))
         finally:
             _end(running)
 
@@ -41,7 +41,7 @@ def watch_launcher() -> None:
     """In a process that `launch` started: end with the launcher, even if that is killed."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()  # returns when the launcher's end of the pipe is gone
+        os.read(0, 1)  # returns when the launcher's end of the pipe is gone; sys.stdin's lock would block the exit
         os._exit(PEER_LOST)
 
     threading.Thread(target=wait, daemon=True, name="launcher-watch").start()
@@ -76,7 +76,11 @@ def _wait(running: list[subprocess.Popen[bytes]]) -> list[int | None]:
         time.sleep(0.05)
 
 
-def _outcome(codes: list[int | None], folder: Path) -> int:
+def outcome(codes: list[int | None], folder: Path) -> int:
+    """The run's exit code from those of its processes (None: still running); `folder` holds what the others said.
+
+    Errors: LmdeployError with the one sentence that says who failed, unless the first process has said it.
+    """
     guilty = [rank for rank, code in enumerate(codes) if code not in (None, 0, PEER_LOST)]
     if not guilty and any(codes):
         raise LmdeployError(f"the processes lost each other; {AGAIN}")

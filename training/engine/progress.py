@@ -127,7 +127,7 @@ class RunProgress:
         place = f" ({self._order.index(self._stage) + 1} of {len(self._order)})" if self._stage in self._order else ""
         left = self.seconds_left()
         rest = "" if left is None else f", about {spoken(left)} of training left"
-        speed = f"{self._done / self._seconds:.0f} images/s" if self._seconds else ""
+        speed = f"{self._done / self._seconds:.3g} images/s" if self._seconds else ""
         parts = [f"epoch {self._epoch} of {self._epochs}", self._note, speed]
         return f"{self._stage}{place}: {', '.join(part for part in parts if part)}{rest}"
 

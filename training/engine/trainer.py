@@ -130,7 +130,7 @@ class Trainer:
             return
         sentence = plateau.warning(network, self.settings.spec, drawer.data, self.fabric.device)
         if sentence:
-            self.warnings.append(f"{stage.name}: {sentence}")
+            self.warnings.append(f"{stage.name}: {sentence}{'' if self.warnings else plateau.ADVICE}")
             log.warning("warning: %s", self.warnings[-1])
 
     def _file(self, stage: Stage) -> Path:
