@@ -2,9 +2,10 @@
 
     champion   supervised on 60 images, its steps doubled until doubling no longer helps on the gate images
     control    supervised on the same 60 images, with the champion's steps plus those of stld
-    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights,
-               labels averaged over scaled and mirrored copies (as the recipe `refresh`)
-    stld_plain the same with labels from one pass, as published
+    stld       the champion's refresh with 1,500 site frames, boxes from the champion, students from its weights; as in
+               the recipe `refresh`, labels are averaged over scaled and mirrored copies and go to the main head in the
+               last round
+    stld_plain the same with labels from one pass, always on the second head, as published
     naive      the same frames as true labels, about as many steps as stld
 
 NME is inter-ocular in image px on the whole test folder, ground-truth boxes. Choices (the champion's length, the gate)

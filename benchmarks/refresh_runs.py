@@ -73,10 +73,10 @@ def supervised_request(out: Path, data: Folders, name: str, steps: int, lengths:
 
 
 def stld_request(out: Path, data: Folders, champion: Path, lengths: Lengths, averaged: bool = True) -> job.Request:
-    """STLD from the champion as round-0 teacher; averaged: labels from averaged copies, as the recipe `refresh`."""
+    """STLD from the champion as round-0 teacher; averaged: with the labels and heads of the recipe `refresh`."""
     options = {
         "label_scales": [0.9, 1.0, 1.1] if averaged else [1.0], "label_mirror": averaged,
-        "start": "init", "student": "init", "aux_init": "main",
+        "aux_head": "standard" if averaged else "release", "aux_init": "main", "start": "init", "student": "init",
         "rounds": lengths.rounds, "sigma": lengths.sigma, "p": [1.0] * len(lengths.sigma),  # p: unused by HM
         "epochs": lengths.epochs, "decay_at": [], "pretrain_epochs": lengths.pretrain_epochs, "pretrain_decay_at": [],
         "speed_up": lengths.speed_up, "oversample": lengths.oversample, "oversample_last": True,
