@@ -18,7 +18,8 @@ from training.engine.predictor import pick_device
 
 def train(method: str, threads: int | None, dry_run: bool, options: dict[str, Any]) -> None:
     """Run or estimate one training; `options` are the fields of job.Request but its recipe."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speaks = devices.launched().rank == 0
+    logging.basicConfig(level=logging.INFO if speaks else logging.ERROR, format="%(message)s")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # what Fabric and child processes go by
