@@ -25,12 +25,13 @@ from typing import Any
 import torch
 
 from benchmarks import accuracy_plot, refresh_data
-from benchmarks.accuracy_rows import CPU_ROWS, FIVE, GPU_ROWS, Size, of_row, supervised
+from benchmarks.accuracy_rows import CPU_ROWS, FIVE, FROM_RANDOM, GPU_ROWS, Size, of_row, supervised
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of
 from lmdeploy.dataset import read_unlabelled
 from training import job
 from training.models import heatmap
+from training.recipe import Recipe
 
 LIGHT = Size(None, 128, 32, 2e-3, 1e-3, steps=120_000, extra=151_200, oversample=900, tau=0.7)
 LARGE = Size(heatmap.Config(), 256, 32, 1e-3, 5e-4, steps=120_000, extra=151_200, oversample=900, tau=0.7)
@@ -73,7 +74,7 @@ def later_requests(case: Case, size: Size, rows: Iterable[str]) -> dict[str, job
     found = {"control": _request(case, "control", supervised(size, size.steps + size.extra))}
     for row in rows:
         if row != "supervised":
-            found[row] = _request(case, row, of_row(row, size, count), start)
+            found[row] = _request(case, row, of_row(row, size, count), None if row in FROM_RANDOM else start)
     return found
 
 
@@ -159,11 +160,11 @@ def _real(given: argparse.Namespace, labels: str, seed: int) -> Case:
     return Case(labels, seed, faces / "train", chosen, frames, faces / "test_public", yunet, out, given.device)
 
 
-def _request(case: Case, name: str, made: Any, init: Path | None = None) -> job.Request:
+def _request(case: Case, name: str, made: Recipe, init: Path | None = None) -> job.Request:
     return job.Request(
         recipe=made, data=case.data, out=case.out / name, labelled=case.labelled, init=init,
-        unlabelled=case.unlabelled if init else (), evaluate=case.test, boxes="yunet" if case.yunet else "whole_image",
-        yunet=case.yunet, seed=case.seed, device=case.device,
+        unlabelled=() if made.method == "supervised" else case.unlabelled, evaluate=case.test,
+        boxes="yunet" if case.yunet else "whole_image", yunet=case.yunet, seed=case.seed, device=case.device,
     )  # fmt: skip
 
 

@@ -35,6 +35,10 @@ GPU_ROWS = (
 )  # fmt: skip
 
 
+FROM_RANDOM = ("hybridmatch", "stc")
+"""Rows with a network of their own kind: they cannot start from the supervised model and take all steps instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """What all runs of a plan share.
@@ -62,7 +66,9 @@ def supervised(size: Size, steps: int) -> Recipe:
 
 
 def of_row(row: str, size: Size, unlabelled: int) -> Recipe:
-    """The recipe of a row that starts from the supervised model, on so many unlabelled images."""
+    """The recipe of a row on so many unlabelled images; it starts from the supervised model unless FROM_RANDOM."""
+    if row in FROM_RANDOM:
+        return _own_network(row, size, unlabelled)
     both = size.oversample + unlabelled
     method = "stld" if row in STLD_RULES else row
     options = recipe.load(method).options | {"decay_at": []}
@@ -79,6 +85,19 @@ def of_row(row: str, size: Size, unlabelled: int) -> Recipe:
     if "tau" in options:
         options |= {"tau": size.tau}
     return _recipe(size, method, options, size.student_lr)
+
+
+def _own_network(row: str, size: Size, unlabelled: int) -> Recipe:
+    """The method's own recipe, its epochs such that it takes about steps + extra image-steps."""
+    base = recipe.load(row)
+    epoch = 2 * unlabelled if "mu" in base.options else ROUNDS * (size.oversample + unlabelled)
+    epochs = _share(size.steps + size.extra, epoch)
+    options = base.options | {"decay_at": [], "epochs": epochs, "oversample": size.oversample}
+    changes = {
+        "name": f"accuracy-{row}", "options": options, "crop": base.crop.model_copy(update={"size": size.size}),
+        "schedule": base.schedule.model_copy(update={"batch": size.batch, "lr": size.lr}),
+    }  # fmt: skip
+    return recipe.checked(base.model_copy(update=changes), "accuracy_faces")
 
 
 def _stld_lengths(size: Size, unlabelled: int) -> dict[str, int]:
