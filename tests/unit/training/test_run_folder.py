@@ -79,7 +79,7 @@ def test_tensorboard_holds_every_stage_and_the_rounds(finished: job.Request) -> 
     rows = [line.split(",") for line in (finished.out / "metrics.csv").read_text().splitlines()]
     wanted = [(int(r[1]), float(r[3])) for r in rows if r[0] == "round1" and r[2] == "loss"]
     assert curve("round1", "loss") == [(step, pytest.approx(value, rel=1e-4)) for step, value in wanted]
-    assert [step for step, _ in curve("rounds", "nme")] == list(range(7))  # round 0, and a pretraining and a round three times
+    assert [step for step, _ in curve("rounds", "nme")] == list(range(7))  # round 0, then 3 x (pretraining, round)
     assert (finished.out / "tensorboard" / "pseudo" / "round0").is_dir()
 
 
