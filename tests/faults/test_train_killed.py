@@ -35,6 +35,7 @@ speed_up = 2
 oversample = 24
 rounds = 2
 sigma = [2.2]
+p = [2.4]
 """
 
 
