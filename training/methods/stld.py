@@ -31,7 +31,7 @@ new draws.
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ from training.engine.trainer import Predict, Trainer
 from training.losses.landmark_error import landmark_error
 from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
+from training.methods.curriculum import spread
 from training.models import Network
 from training.models.heatmap import Heatmap
 from training.models.transformer import Transformer
@@ -83,6 +84,14 @@ class Config(BaseModel):
     label_mirror: bool = False  # mirrored copies too, where the landmark schema has mirror twins
     pretrain: bool = True  # false: no PP, shrink regression alone
     mixed: bool = True  # false: no pseudo-labels in stage 2, PP alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _curricula_of_these_rounds(cls, value: Any) -> Any:
+        """A curriculum that is not given is the default one, spread over the rounds that there are."""
+        if not isinstance(value, dict) or not isinstance(value.get("rounds"), int):
+            return value
+        return {name: spread(cls.model_fields[name].default, value["rounds"] - 1) for name in ("sigma", "p")} | value
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -41,9 +41,22 @@ def test_lambda_of_both_modes(mode: str, wanted: list[float]) -> None:
     assert [stld.lambda_of(cfg, r) for r in (2, 3, 4)] == wanted
 
 
-def test_one_sigma_a_round_is_asked_for() -> None:
+def test_given_curricula_have_one_value_a_round() -> None:
     with pytest.raises(ValidationError, match="sigma and p need one value"):
-        stld.Config(rounds=3)
+        stld.Config(rounds=3, sigma=(2.2, 1.8, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "sigma", "p"),
+    [(1, (), ()), (2, (2.2,), (2.4,)), (3, (2.2, 1.5), (2.4, 1.0)), (6, (2.2, 2.0, 1.8, 1.65, 1.5), None)],
+)
+def test_a_curriculum_that_is_not_given_is_spread_over_the_rounds(
+    rounds: int, sigma: tuple[float, ...], p: tuple[float, ...] | None
+) -> None:
+    cfg = stld.Config(rounds=rounds)
+    assert cfg.sigma == pytest.approx(sigma)
+    assert p is None or cfg.p == pytest.approx(p)
+    assert stld.Config(rounds=2, sigma=(1.9,)).sigma == (1.9,)
 
 
 def test_only_labelled_samples_give_the_aux_head_no_gradient_and_vice_versa() -> None:
