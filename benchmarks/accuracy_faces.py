@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,12 +21,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks import accuracy_plot, refresh_data
 from benchmarks.accuracy_rows import CPU_ROWS, FIVE, FROM_RANDOM, GPU_ROWS, Size, of_row, supervised
 from benchmarks.record import print_figures, write_result
-from benchmarks.refresh_runs import rounds_of
+from benchmarks.refresh_runs import rounds_of, train_one
 from lmdeploy.dataset import read_unlabelled
 from training import job
 from training.models import heatmap
@@ -51,14 +48,6 @@ class Case:
     yunet: Path | None
     out: Path
     device: str
-
-
-def train_one(request: job.Request) -> Path:
-    """Train in this process; goes on where an interrupted run stopped."""
-    logging.basicConfig(level=logging.WARNING)
-    if request.device == "cpu":
-        torch.set_num_threads(1)
-    return job.run(request, lambda note: None)
 
 
 def start_requests(case: Case, size: Size) -> dict[str, job.Request]:

@@ -16,7 +16,6 @@ images. Needs the folders faces68_300w and faces68; `--quick` draws its own face
 from __future__ import annotations
 
 import argparse
-import logging
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,8 +24,6 @@ from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks import refresh_data, refresh_plot
 from benchmarks.record import write_result
@@ -39,6 +36,7 @@ from benchmarks.refresh_runs import (
     rounds_of,
     stld_request,
     supervised_request,
+    train_one,
 )
 from export.package import package
 from lmdeploy.dataset import read_labelled, read_unlabelled
@@ -71,13 +69,6 @@ class Tried:
     steps: int
     gate: float
     test: float
-
-
-def train_one(request: job.Request) -> Path:
-    """Train in this process with one thread; goes on where an interrupted run stopped."""
-    logging.basicConfig(level=logging.WARNING)
-    torch.set_num_threads(1)
-    return job.run(request, lambda note: None)
 
 
 def plateau(setting: Setting, pool: ProcessPoolExecutor) -> list[Tried]:

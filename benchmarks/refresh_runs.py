@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from benchmarks.refresh_data import Folders
 from training import job, recipe
@@ -91,6 +94,14 @@ def naive_request(out: Path, data: Folders, champion: Path, lengths: Lengths) ->
         "decay_at": [], "oversample": lengths.oversample,
     }  # fmt: skip
     return _request(out / "naive", data, "naive", options, lengths, champion)
+
+
+def train_one(request: job.Request) -> Path:
+    """Train in this process, on a processor with one thread; goes on where an interrupted run stopped."""
+    logging.basicConfig(level=logging.WARNING)
+    if request.device == "cpu":
+        torch.set_num_threads(1)
+    return job.run(request, lambda note: None)
 
 
 def rounds_of(run: Path) -> dict[str, float]:

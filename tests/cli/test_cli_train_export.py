@@ -11,22 +11,7 @@ import pytest
 
 from benchmarks.toy_faces import write_folder
 from lmdeploy.bundle import read_bundle
-
-RECIPE = """
-method = "supervised"
-[network]
-backbone_options = { channels = [8, 8, 8, 8], stem_type = "deep", stem_width = 8 }
-channels = 8
-[crop]
-size = 32
-[schedule]
-batch = 4
-lr = 1e-2
-[options]
-epochs = 40  # an untrained network's maps are flat, and the place of their maximum is chance
-decay_at = []
-oversample = 0
-"""
+from tests.tiny_recipe import tiny_recipe_text
 
 
 def lmdeploy(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -38,7 +23,9 @@ def lmdeploy(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     write_folder(folder / "data", 12, seed=1)
-    (folder / "tiny.toml").write_text(RECIPE)
+    # 40 epochs: an untrained network's maps are flat, and the place of their maximum is chance
+    text = tiny_recipe_text("supervised", batch=4, lr=1e-2, epochs=40, oversample=0)
+    (folder / "tiny.toml").write_text(text)
     return folder
 
 

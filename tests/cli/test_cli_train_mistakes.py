@@ -6,30 +6,18 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from benchmarks.toy_faces import write_folder
 from lmdeploy import cli
+from tests.tiny_recipe import tiny_recipe_text
 
 Call = Callable[..., tuple[int, str, str]]
 
-TINY = """
-method = "{method}"
-[network]
-backbone_options = {{ channels = [8, 8, 8, 8], stem_type = "deep", stem_width = 8 }}
-channels = 8
-[crop]
-size = 32
-[schedule]
-batch = 4
-lr = {lr}
-[options]
-epochs = 2
-decay_at = []
-oversample = 0
-"""
+SHORT: dict[str, Any] = {"batch": 4, "epochs": 2, "oversample": 0}
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +26,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mistakes")
     write_folder(folder / "faces", 12, seed=1)
     write_folder(folder / "more", 4, seed=2, labelled=False)
-    (folder / "tiny.toml").write_text(TINY.format(method="supervised", lr=1e-2))
-    (folder / "wild.toml").write_text(TINY.format(method="supervised", lr=1e30))
-    (folder / "naive.toml").write_text(TINY.format(method="naive", lr=1e-2))
+    (folder / "tiny.toml").write_text(tiny_recipe_text("supervised", lr=1e-2, **SHORT))
+    (folder / "wild.toml").write_text(tiny_recipe_text("supervised", lr=1e30, **SHORT))
+    (folder / "naive.toml").write_text(tiny_recipe_text("naive", lr=1e-2, **SHORT))
     return folder
 
 

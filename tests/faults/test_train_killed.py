@@ -14,29 +14,13 @@ import pytest
 import torch
 
 from benchmarks.toy_faces import write_folder
+from tests.tiny_recipe import tiny_recipe_text
 from training.engine import checkpoint
 
-RECIPE = """
-method = "stld"
-[network]
-backbone = "resnet18"
-backbone_options = { channels = [8, 8, 8, 8], stem_type = "deep", stem_width = 8 }
-channels = 8
-[crop]
-size = 32
-[schedule]
-batch = 2
-[options]
-epochs = 6
-decay_at = []
-pretrain_epochs = 6
-pretrain_decay_at = []
-speed_up = 2
-oversample = 24
-rounds = 2
-sigma = [2.2]
-p = [2.4]
-"""
+LENGTHS = {
+    "rounds": 2, "epochs": 6, "pretrain_epochs": 6, "pretrain_decay_at": [], "speed_up": 2, "oversample": 24,
+    "sigma": [2.2], "p": [2.4],
+}  # fmt: skip
 
 
 def command(root: Path, out: str) -> list[str]:
@@ -50,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
     write_folder(folder / "labelled", 6, seed=1)
     write_folder(folder / "unlabelled", 12, seed=2, labelled=False)
-    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "recipe.toml").write_text(tiny_recipe_text("stld", batch=2, **LENGTHS))
     return folder
 
 

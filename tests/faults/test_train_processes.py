@@ -15,29 +15,15 @@ import torch
 
 from benchmarks.toy_faces import write_folder
 from lmdeploy.errors import LmdeployError
+from tests.tiny_recipe import tiny_recipe_text
 from training.engine import checkpoint, launch
-
-RECIPE = """
-method = "supervised"
-[network]
-backbone_options = { channels = [8, 8, 8, 8], stem_type = "deep", stem_width = 8 }
-channels = 8
-[crop]
-size = 32
-[schedule]
-batch = 2
-[options]
-epochs = 24
-decay_at = []
-oversample = 24
-"""
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     write_folder(folder / "data", 6, seed=1)
-    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "recipe.toml").write_text(tiny_recipe_text("supervised", batch=2, epochs=24, oversample=24))
     return folder
 
 

@@ -6,7 +6,7 @@ from training.codec import coords, measures, stld, subpixel
 from training.codec.base import Codec
 
 CODECS: dict[str, Codec] = {
-    "coords": Codec(coords.encode, coords.decode, measures.of_heads),
+    "coords": Codec(coords.encode, coords.decode, measures.of_heads, both_heads=True),
     "stld": Codec(stld.encode, stld.decode, measures.of_maps),
     "subpixel": Codec(subpixel.encode, subpixel.decode, measures.of_maps),
 }

@@ -20,12 +20,12 @@ class Measures(NamedTuple):
     nnm: Tensor
 
 
-Measure = Callable[[Tensor, Tensor, int], Measures]
-"""(main output, auxiliary output, stride) -> Measures."""
+Measure = Callable[[tuple[Tensor, ...], int], Measures]
+"""(outputs of the heads, the main one first, stride) -> Measures."""
 
 
 class Codec(NamedTuple):
-    """encode(points, sigma, cells, stride) -> maps, decode(maps, stride) -> points, measure(main, aux, stride).
+    """encode(points, sigma, cells, stride) -> maps, decode(maps, stride) -> points, measure(heads, stride).
 
     points: f32[B,K,2] crop px, (x, y). sigma: f32[B] map cells. maps: f32[B,K,h,w] with h = w = cells.
     Map cell m stands for crop px m * stride + (stride - 1) / 2.
@@ -34,6 +34,7 @@ class Codec(NamedTuple):
     encode: Encode
     decode: Decode
     measure: Measure
+    both_heads: bool = False  # measure needs the auxiliary output too
 
 
 def to_cells(points: Tensor, stride: int) -> Tensor:

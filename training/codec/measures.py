@@ -12,16 +12,17 @@ SIDE = 7  # cells of the window
 AGREEMENT = 0.05  # crop widths between two heads at which the score falls to 1/e
 
 
-def of_maps(main: Tensor, aux: Tensor, stride: int) -> Measures:
-    """Measures of the main head's maps; the auxiliary ones are not looked at."""
-    return measure(main, stride)
+def of_maps(heads: tuple[Tensor, ...], stride: int) -> Measures:
+    """Measures of the main head's maps; others are not looked at."""
+    return measure(heads[0], stride)
 
 
-def of_heads(main: Tensor, aux: Tensor, stride: int) -> Measures:
+def of_heads(heads: tuple[Tensor, ...], stride: int) -> Measures:
     """Measures of two coordinate heads f32[B,K,2] (crop widths): spread is their distance, crop px.
 
     score = exp(-distance / 5 % of the crop's side); a coordinate model has no window mass, so nnm is NaN.
     """
+    main, aux = heads
     apart = (main - aux).norm(dim=-1)
     return Measures(torch.exp(-apart / AGREEMENT), apart * stride, torch.full_like(apart, float("nan")))
 

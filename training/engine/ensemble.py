@@ -107,12 +107,13 @@ def _predict(network: Network, spec: ModelSpec, images: Tensor, copies: list[Cop
     for copy in copies:
         linear = _linear(copy, len(images), device)
         matrix = geometry.about_centre(linear, torch.zeros_like(linear[:, 0]), images.shape[1], size)
-        outputs.append(network(normalise(geometry.warp(pixels, matrix, size))))
+        x = normalise(geometry.warp(pixels, matrix, size))
+        outputs.append(network(x) if codec.both_heads else (network.predict(x),))
     if spec.codec in OF_NETWORK["heatmap"]:
-        maps = average_maps([main for main, _ in outputs], copies, flip_index, peak_offset(codec))
-        return codec.decode(maps, stride), *codec.measure(maps, maps, stride)
-    points = average_points([codec.decode(main, stride) for main, _ in outputs], copies, flip_index, size)
-    return points, *_mean([codec.measure(main, aux, stride) for main, aux in outputs], copies, flip_index)
+        maps = average_maps([heads[0] for heads in outputs], copies, flip_index, peak_offset(codec))
+        return codec.decode(maps, stride), *codec.measure((maps,), stride)
+    points = average_points([codec.decode(heads[0], stride) for heads in outputs], copies, flip_index, size)
+    return points, *_mean([codec.measure(heads, stride) for heads in outputs], copies, flip_index)
 
 
 def _mean(measures: list[Measures], copies: list[Copy], flip_index: Tensor) -> list[Tensor]:

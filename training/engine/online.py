@@ -36,7 +36,7 @@ class OnlineLabels:
         """The network's answer for a view as a teacher: no gradient, running statistics of batch norm."""
         main, aux, *_ = (out.float() for out in answer(network, view.x))
         stride = self._drawer.stride
-        score = self._codec.measure(main, aux, stride).score
+        score = self._codec.measure((main, aux), stride).score
         return Found(main, self._codec.decode(main, stride), score.mean(dim=1))
 
     def target(self, points: Tensor, source: Batch, other: Batch, sigma: float) -> Tensor:

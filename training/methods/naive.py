@@ -15,12 +15,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmdeploy.errors import InputError
 from training.data.crops import Crops
 from training.engine.fit import Stage
 from training.engine.train_set import Part
 from training.engine.trainer import Trainer
 from training.methods import supervised
+from training.methods.round_zero import Start, round_zero
 from training.models import Network
 
 
@@ -31,7 +31,7 @@ class Config(BaseModel):
 
     rounds: int = Field(default=4, ge=1)  # T
     sigma: float = 1.5
-    start: Literal["train", "init"] = "train"
+    start: Start = "train"
     student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
     decay_at: tuple[int, ...] = (40, 50)
@@ -41,12 +41,7 @@ class Config(BaseModel):
 def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Network:
     """The rounds above; returns the network of round T."""
     truth = Part(labelled, sigma=cfg.sigma, oversample=cfg.oversample)
-    network = trainer.new_network()
-    if cfg.start == "train":
-        trainer.fit(network, [truth], supervised.step, _stage(cfg, 0))
-    elif not trainer.starts_from_init:
-        raise InputError("naive: start = 'init' needs the weights to start from: give --init BUNDLE or CHECKPOINT")
-    trainer.report(network, "round0")
+    network = round_zero(trainer, truth, _stage(cfg, 0), cfg.start)
     for t in range(1, cfg.rounds + 1):
         pseudo = trainer.pseudo_label(network, unlabelled, f"round{t - 1}")
         network = trainer.new_network(fresh=cfg.student == "fresh")

@@ -36,7 +36,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from lmdeploy.errors import InputError
 from training.data.crops import Crops
 from training.engine.batch import Batch
 from training.engine.ensemble import ensemble
@@ -48,6 +47,7 @@ from training.losses.landmark_error import landmark_error
 from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
 from training.methods.curriculum import spread
+from training.methods.round_zero import Start, round_zero
 from training.models import Network
 from training.models.heatmap import Heatmap
 from training.models.transformer import Transformer
@@ -70,7 +70,7 @@ class Config(BaseModel):
         "random"  # the auxiliary head at the start of each stage 2 with pseudo-labels
     )
     source_norm: Literal["auto", "per_source", "batch"] = "auto"  # auto: per_source for HM, batch for TF
-    start: Literal["train", "init"] = "train"
+    start: Start = "train"
     student: Literal["init", "fresh"] = "init"  # what later rounds start from: --init's weights, or none of them
     epochs: int = 60
     decay_at: tuple[int, ...] = (40, 50)
@@ -143,12 +143,8 @@ def mixed_step(lambda_r: float, head: Literal["main", "aux"], norm: SourceNorm) 
 
 def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Network:
     """The rounds above; returns the network of round T."""
-    network = trainer.new_network()
-    if cfg.start == "train":
-        stage_two(cfg, trainer, network, labelled, None, 0)
-    elif not trainer.starts_from_init:
-        raise InputError("stld: start = 'init' needs the weights to start from: give --init BUNDLE or CHECKPOINT")
-    trainer.report(network, "round0")
+    truth = Part(labelled, sigma=cfg.gt_sigma, oversample=cfg.oversample)
+    network = round_zero(trainer, truth, _stage(cfg, "round0", cfg.epochs, cfg.decay_at), cfg.start)
     views = labeller(cfg)
     pretrained = None
     for r in range(1, cfg.rounds + 1):

@@ -33,6 +33,7 @@ class EndToEnd(nn.Module):
         x = normalise(images.to(torch.float32).permute(0, 3, 1, 2))
         stride = stride_of(self.network.cfg, images.shape[1])
         codec = CODECS[self.codec]
-        main, aux = (out.float() for out in self.network(x))
-        measures = codec.measure(main, aux, stride)
-        return codec.decode(main, stride), measures.score, measures.spread, measures.nnm
+        outputs = self.network(x) if codec.both_heads else (self.network.predict(x),)
+        heads = tuple(out.float() for out in outputs)
+        measures = codec.measure(heads, stride)
+        return codec.decode(heads[0], stride), measures.score, measures.spread, measures.nnm

@@ -48,6 +48,9 @@ class LooksForBlobs(nn.Module):
         out = CODECS[self.codec].encode(points, torch.full((len(x),), 1.5), SIZE // self.stride, self.stride)
         return out, out
 
+    def predict(self, x: Tensor) -> Tensor:
+        return self(x)[0]
+
 
 def made_crops() -> tuple[Crops, F32]:
     """Black crops with three blobs each, and where these are, cache px."""
