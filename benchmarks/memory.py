@@ -3,7 +3,7 @@
     python -m benchmarks.memory [--quick] [--model BUNDLE]
 
 The demo's portrait is moved into a 720p H.264 file; a process of its own runs the command on it with CSV and MP4 out
-and reports VmHWM. Figures: peak_mb (10 s of video; --quick: 3 s); growth_mb, the peak of a video ten times as long
+and reports its peak. Figures: peak_mb (10 s of video; --quick: 3 s); growth_mb, the peak of a video ten times as long
 minus that (full mode only).
 """
 
@@ -20,13 +20,12 @@ from lmdeploy.demo import write_portrait_video
 
 RUN = """
 import sys
-from pathlib import Path
+from benchmarks.resident import peak_mb
 from lmdeploy.cli import main
 try:
     main()
 finally:
-    status = Path("/proc/self/status").read_text()
-    sys.stderr.write("VmHWM " + status.partition("VmHWM:")[2].split()[0] + "\\n")
+    sys.stderr.write(f"peak {peak_mb()}\\n")
 """
 
 
@@ -61,7 +60,7 @@ def peak_mb(model: str, seconds: float) -> float:
         done = subprocess.run(
             [sys.executable, "-c", RUN, *map(str, words)], capture_output=True, text=True, check=True
         )
-    return int(done.stderr.rpartition("VmHWM ")[2]) * 1024 / 1e6
+    return float(done.stderr.rpartition("peak ")[2])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import resident
 from benchmarks.authors_step import AuthorsLoader, authors_step
 from benchmarks.record import print_figures, write_result
 from benchmarks.training_ways import Way, Work, faces, our_step
@@ -123,7 +123,7 @@ def peak_mb(model: str, plan: Plan, device: torch.device) -> float:
         step()
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return resident.peak_mb()
 
 
 def memory_of(model: str, batch: int, device: str) -> float:

@@ -23,14 +23,14 @@ def invert(matrices: Tensor) -> Tensor:
 
 def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     """Resample images f32[B,C,H,W] into f32[B,C,size,size]; outside the source is 0 (black)."""
-    height, width = images.shape[-2:]
-    back = invert(matrices)
+    extent = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=images.dtype)
+    back = invert(matrices) * (2 / extent).view(
+        1, 2, 1
+    )  # output px -> grid_sample's [-1, 1] over the pixels' outer edges
     axis = torch.arange(size, device=images.device, dtype=images.dtype)
-    ones = torch.ones(size, size, device=images.device, dtype=images.dtype)
-    target = torch.stack([ones * axis, ones * axis[:, None], ones], dim=-1)  # [size,size,3]
-    source = torch.einsum("yxi,boi->byxo", target, back)
-    extent = torch.tensor([width, height], device=images.device, dtype=images.dtype)
-    return F.grid_sample(images, (2 * source + 1) / extent - 1, align_corners=False)
+    of_x, of_y, rest = back[:, None, None].unbind(-1)  # each [B,1,1,2]
+    grid = axis.view(1, 1, -1, 1) * of_x + (axis.view(1, -1, 1, 1) * of_y + (rest + 1 / extent - 1))
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def about_centre(linear: Tensor, shift: Tensor, source_size: int, size: int) -> Tensor:

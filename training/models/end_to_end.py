@@ -16,7 +16,7 @@ def normalise(images: Tensor) -> Tensor:
     """f32[B,3,H,W] RGB in [0, 255] -> ImageNet-normalised."""
     mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
-    return (images - mean) / std
+    return (images - mean).div_(std)
 
 
 class EndToEnd(nn.Module):

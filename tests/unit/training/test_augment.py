@@ -105,10 +105,11 @@ def test_missing_points_stay_missing() -> None:
 
 def test_photometric_changes_stay_in_range_and_leave_the_geometry() -> None:
     x = blob(30, 34, 64).permute(0, 3, 1, 2).float()
-    out = photometric.blur(x, 1.0, 2.0, torch.Generator().manual_seed(0))
+    out = x.clone()
+    photometric.blur_(out, 1.0, 2.0, torch.Generator().manual_seed(0))
     assert centroid(out[0]) == pytest.approx(centroid(x[0]), abs=0.02)
     strong = config.Config(brightness=1.0, contrast=1.0, saturation=1.0, noise=80)
-    changed = photometric.change(x.expand(6, -1, -1, -1), strong, torch.Generator().manual_seed(1))
+    changed = photometric.change(x.repeat(6, 1, 1, 1), strong, torch.Generator().manual_seed(1))
     assert changed.min() >= 0
     assert changed.max() <= 255
 
@@ -116,7 +117,8 @@ def test_photometric_changes_stay_in_range_and_leave_the_geometry() -> None:
 def test_blur_equals_a_slow_convolution() -> None:
     x = torch.rand(1, 3, 9, 9) * 255
     draw = torch.Generator().manual_seed(5)
-    out = photometric.blur(x, 1.0, 1.0, draw)
+    out = x.clone()
+    photometric.blur_(out, 1.0, 1.0, draw)
     radius = float(torch.rand(1, generator=torch.Generator().manual_seed(5)) * 1.0)
     weights = np.exp(-(np.arange(-3, 4) ** 2) / (2 * radius**2))
     weights /= weights.sum()
@@ -127,7 +129,8 @@ def test_blur_equals_a_slow_convolution() -> None:
 
 def test_occlusion_covers_one_rectangle_of_one_colour() -> None:
     x = torch.full((8, 3, 64, 64), 100.0)
-    out = photometric.occlude(x, 1.0, 0.4, torch.Generator().manual_seed(0))
+    out = x.clone()
+    photometric.occlude_(out, 1.0, 0.4, torch.Generator().manual_seed(0))
     changed = (out != x).any(1)
     for i in range(8):
         rows, columns = torch.nonzero(changed[i], as_tuple=True)
@@ -136,6 +139,32 @@ def test_occlusion_covers_one_rectangle_of_one_colour() -> None:
         inside = out[i, :, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         assert (inside == inside[:, :1, :1]).all()
         assert max(inside.shape[1:]) <= 0.4 * 64 + 1
+
+
+def test_colour_equals_saturation_then_contrast_then_brightness_one_sample_at_a_time() -> None:
+    x = torch.rand(6, 3, 8, 8) * 255
+    cfg = STILL.model_copy(update={"p_grey": 0.4, "brightness": 0.2, "contrast": 0.5, "saturation": 0.5})
+    draw = torch.Generator().manual_seed(3)
+    found = photometric.colour(x.clone(), cfg, torch.Generator().manual_seed(3))
+    grey = torch.rand(6, generator=draw) < 0.4
+    assert 0 < grey.sum() < 6
+    saturation, contrast, brightness = (torch.rand(6, generator=draw) * 2 - 1 for _ in range(3))
+    for i in range(6):
+        light = sum(weight * x[i, c] for c, weight in enumerate(photometric.LUMA))
+        factor = 0.0 if grey[i] else float((0.5 * saturation[i]).exp())
+        tinted = light + (x[i] - light) * factor
+        wanted = light.mean() + (tinted - light.mean()) * float((0.5 * contrast[i]).exp())
+        torch.testing.assert_close(found[i], wanted + brightness[i] * 0.2 * 255, atol=1e-3, rtol=0)
+
+
+def test_greyscale_alone_takes_the_grey_level_and_leaves_the_others() -> None:
+    x = torch.rand(16, 3, 8, 8) * 255
+    cfg = STILL.model_copy(update={"p_grey": 0.5})
+    found = photometric.colour(x.clone(), cfg, torch.Generator().manual_seed(0))
+    grey = torch.rand(16, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert 0 < grey.sum() < 16
+    wanted = photometric.luma(x).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(found, torch.where(grey.view(-1, 1, 1, 1), wanted, x))
 
 
 def test_greyscale_makes_all_channels_equal() -> None:
