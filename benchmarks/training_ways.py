@@ -26,7 +26,7 @@ from training.engine.batch import Drawer
 from training.engine.fit import Schedule, make_optimiser
 from training.engine.train_set import Part, TrainSet
 from training.methods import supervised
-from training.models import build, heatmap, stride_of, transformer
+from training.models import build, heatmap, transformer
 
 FACES = 64
 
@@ -81,7 +81,7 @@ def our_step(work: Work, way: Way, batch: int, device: torch.device, drawn: list
     if way.compiled:
         network = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else "default")
     network.train()
-    stride = stride_of(work.network, work.spec.crop.size)
+    stride = work.network.unit(work.spec.crop.size)
     drawer = Drawer(TrainSet([Part(work.crops)]), work.spec, stride, config.STLD, device)
     generator = torch.Generator().manual_seed(0)
 

@@ -97,7 +97,7 @@ def prepare(request: Request) -> Prepared:
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
     if start.weights is None and not recipe.network.pretrained:
-        log.warning("warning: %s starts from random weights (network.pretrained = false)", recipe.network.backbone)
+        log.warning("warning: %s starts from random weights (network.pretrained = false)", recipe.network.trunk)
     return Prepared(trainer, labelled, unlabelled, (*pools.notes, *boxes.notes))
 
 

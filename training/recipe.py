@@ -23,12 +23,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule
 from training.augment import config
-from training.codec import CODECS, OF_NETWORK
+from training.codec import CODECS
 from training.data import published
 from training.engine.fit import Schedule
 from training.methods import METHODS
-from training.models import CONFIGS, NetworkConfig, heatmap
-from training.models.backbone import check_size
+from training.models import KINDS, NetworkConfig, heatmap
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -103,8 +102,8 @@ def checked(recipe: Recipe, origin: str) -> Recipe:
         )
     if recipe.codec not in CODECS:
         raise InputError(f"{origin}: codec {recipe.codec!r} is none of {', '.join(sorted(CODECS))}")
-    if recipe.codec not in OF_NETWORK[recipe.network.kind]:
-        fitting = " or ".join(OF_NETWORK[recipe.network.kind])
+    if recipe.codec not in recipe.network.codecs:
+        fitting = " or ".join(recipe.network.codecs)
         raise InputError(
             f"{origin}: codec {recipe.codec!r} does not fit a {recipe.network.kind} network; use {fitting}"
         )
@@ -116,9 +115,8 @@ def checked(recipe: Recipe, origin: str) -> Recipe:
 
 
 def _check_size(recipe: Recipe, origin: str) -> None:
-    network = recipe.network.model_dump()
     try:
-        check_size(network["backbone"], network["backbone_options"], recipe.crop.size)
+        recipe.network.check(recipe.crop.size)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from error
 
@@ -129,7 +127,7 @@ def _validate(model: type[T], value: dict[str, Any], origin: str) -> T:
     except ValidationError as error:
         # a misspelt field is missing too; the word that is there says more
         first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in CONFIGS)
+        where = ".".join(str(part) for part in first["loc"] if part not in KINDS)
         if first["type"] != "extra_forbidden":
             raise InputError(f"{origin}: {where}: {first['msg']}") from error
         near = difflib.get_close_matches(str(first["loc"][-1]), _fields(model, first["loc"][:-1]), 1)
@@ -141,8 +139,8 @@ def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         if part == "network" or isinstance(part, int):
             continue
-        if part in CONFIGS:  # the kind of network, which pydantic puts into the path after `network`
-            model = CONFIGS[part]
+        if part in KINDS:  # the kind of network, which pydantic puts into the path after `network`
+            model = KINDS[part].config
             continue
         inner = model.model_fields[part].annotation
         # an optional table or a list of tables stands in a union or a tuple

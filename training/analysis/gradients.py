@@ -37,7 +37,7 @@ from training.engine.fit import seed_of
 from training.engine.predictor import load_network, pick_device
 from training.engine.train_set import Part, TrainSet
 from training.losses.landmark_error import landmark_error
-from training.models import Network, stride_of
+from training.models import Network
 from training.models.heatmap import Heatmap
 from training.models.transformer import Transformer
 
@@ -216,6 +216,6 @@ def _drawers(run: Run, found: Matched, folder: Path, device: torch.device) -> tu
 
     def drawer(crops: Crops) -> Drawer:
         data = TrainSet([Part(crops)])
-        return Drawer(data, run.spec, stride_of(run.network, crop.size), strengths, device)
+        return Drawer(data, run.spec, run.network.unit(crop.size), strengths, device)
 
     return drawer(gt), drawer(gt.with_points(moved))

@@ -6,17 +6,9 @@ from training.codec import coords, measures, stld, subpixel
 from training.codec.base import Codec
 
 CODECS: dict[str, Codec] = {
-    "coords": Codec(coords.encode, coords.decode, measures.of_heads, both_heads=True),
+    "coords": Codec(coords.encode, coords.decode, measures.of_heads, maps=False, both_heads=True),
     "stld": Codec(stld.encode, stld.decode, measures.of_maps),
     "subpixel": Codec(subpixel.encode, subpixel.decode, measures.of_maps),
 }
 
-OF_NETWORK = {
-    "heatmap": ("subpixel", "stld"),
-    "hybrid": ("coords",),
-    "pipnet": ("coords",),
-    "transformer": ("coords",),
-}
-"""The codecs that decode the output of a kind of network."""
-
-__all__ = ["CODECS", "OF_NETWORK", "Codec"]
+__all__ = ["CODECS", "Codec"]

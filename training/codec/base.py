@@ -34,6 +34,7 @@ class Codec(NamedTuple):
     encode: Encode
     decode: Decode
     measure: Measure
+    maps: bool = True  # the output is one map per landmark, else coordinates
     both_heads: bool = False  # measure needs the auxiliary output too
 
 

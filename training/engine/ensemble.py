@@ -22,12 +22,12 @@ from torch import Tensor
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.types import Prediction
 from training.augment import geometry
-from training.codec import CODECS, OF_NETWORK, Codec
+from training.codec import CODECS, Codec
 from training.codec.base import Measures, to_cells
 from training.data.crops import Crops
 from training.engine.predictor import BATCH
 from training.engine.trainer import Predict
-from training.models import Network, stride_of
+from training.models import Network
 from training.models.end_to_end import normalise
 
 
@@ -100,7 +100,7 @@ def _linear(copy: Copy, count: int, device: torch.device) -> Tensor:
 def _predict(network: Network, spec: ModelSpec, images: Tensor, copies: list[Copy]) -> tuple[Tensor, ...]:
     """Points (px of the plain crop), score, spread and nnm of cached crops u8[B,M,M,3]."""
     size, device = spec.crop.size, images.device
-    codec, stride = CODECS[spec.codec], stride_of(network.cfg, size)
+    codec, stride = CODECS[spec.codec], network.cfg.unit(size)
     flip_index = torch.tensor(spec.landmarks.flip_index, device=device)
     pixels = images.permute(0, 3, 1, 2).float()
     outputs = []
@@ -109,7 +109,7 @@ def _predict(network: Network, spec: ModelSpec, images: Tensor, copies: list[Cop
         matrix = geometry.about_centre(linear, torch.zeros_like(linear[:, 0]), images.shape[1], size)
         x = normalise(geometry.warp(pixels, matrix, size))
         outputs.append(network(x) if codec.both_heads else (network.predict(x),))
-    if spec.codec in OF_NETWORK["heatmap"]:
+    if codec.maps:
         maps = average_maps([heads[0] for heads in outputs], copies, flip_index, peak_offset(codec))
         return codec.decode(maps, stride), *codec.measure((maps,), stride)
     points = average_points([codec.decode(heads[0], stride) for heads in outputs], copies, flip_index, size)

@@ -25,7 +25,7 @@ from training.engine.predictor import predict_crops
 from training.engine.progress import RunProgress
 from training.engine.pseudo_labels import Predict, jpeg, keep, picture, predict_shared
 from training.engine.train_set import Part, TrainSet
-from training.models import Network, NetworkConfig, build, stride_of
+from training.models import Network, NetworkConfig, build
 
 __all__ = ["Predict", "Report", "Settings", "Trainer"]
 
@@ -139,7 +139,7 @@ class Trainer:
     def drawer(self, parts: list[Part]) -> Drawer:
         """What turns rows of the parts into batches."""
         cfg, spec = self.settings.network, self.settings.spec
-        return Drawer(TrainSet(parts), spec, stride_of(cfg, spec.crop.size), self.settings.augment, self.fabric.device)
+        return Drawer(TrainSet(parts), spec, cfg.unit(spec.crop.size), self.settings.augment, self.fabric.device)
 
     def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
         """The crops with the network's own labels and scores; kept in the run folder with round, teacher and seed."""

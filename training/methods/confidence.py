@@ -13,7 +13,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import F64
-from training.codec import OF_NETWORK
+from training.codec import CODECS
 from training.data.crops import Crops
 from training.engine.trainer import Trainer
 
@@ -25,7 +25,7 @@ def needs_peaks(trainer: Trainer, method: str) -> None:
         InputError: the run's codec is not one of heatmaps.
     """
     codec = trainer.settings.spec.codec
-    if codec not in OF_NETWORK["heatmap"]:
+    if not CODECS[codec].maps:
         raise InputError(
             f"{method} selects pseudo-labels by the heatmap's peak, and a network with codec {codec!r} has none: take "
             "a heatmap network, or a method that selects nothing (stld, naive, linear_warmup)"

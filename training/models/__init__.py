@@ -1,20 +1,29 @@
-"""Networks: a main and an auxiliary head on any backbone; the config's `kind` chooses."""
+"""Networks: a main and an auxiliary head each; the config's `kind` chooses."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, Discriminator, Tag
+from pydantic import Discriminator, Tag
 from torch import nn
 
 from training.models import heatmap, hybrid, pipnet, transformer
-from training.models.heatmap import Heatmap
-from training.models.hybrid import Hybrid
-from training.models.pipnet import PipNet
-from training.models.transformer import Transformer
+from training.models.base import Network, NetworkOptions
 
-Network = Heatmap | Transformer | PipNet | Hybrid
-"""forward(x) -> (main, aux); predict(x) -> main alone."""
+
+class Kind(NamedTuple):
+    """A kind of network: config, and what builds the network from (config, K)."""
+
+    config: type[NetworkOptions]
+    network: type[Network]
+
+
+KINDS: dict[str, Kind] = {
+    "heatmap": Kind(heatmap.Config, heatmap.Heatmap),
+    "hybrid": Kind(hybrid.Config, hybrid.Hybrid),
+    "pipnet": Kind(pipnet.Config, pipnet.PipNet),
+    "transformer": Kind(transformer.Config, transformer.Transformer),
+}
 
 
 def _kind(value: Any) -> str:
@@ -29,26 +38,11 @@ NetworkConfig = Annotated[
     | Annotated[hybrid.Config, Tag("hybrid")],
     Discriminator(_kind),
 ]
-CONFIGS: dict[str, type[BaseModel]] = {
-    "heatmap": heatmap.Config,
-    "hybrid": hybrid.Config,
-    "pipnet": pipnet.Config,
-    "transformer": transformer.Config,
-}
 
 
-def build(cfg: NetworkConfig, landmarks: int) -> Network:
+def build(cfg: NetworkOptions, landmarks: int) -> Network:
     """The network that a config describes, for K = `landmarks` points."""
-    if isinstance(cfg, pipnet.Config):
-        return PipNet(cfg, landmarks)
-    if isinstance(cfg, hybrid.Config):
-        return Hybrid(cfg, landmarks)
-    return Heatmap(cfg, landmarks) if isinstance(cfg, heatmap.Config) else Transformer(cfg, landmarks)
-
-
-def stride_of(cfg: NetworkConfig, size: int) -> int:
-    """Crop px per unit of the output's frame: a map cell, or the whole crop for coordinates."""
-    return cfg.stride if isinstance(cfg, heatmap.Config) else size
+    return KINDS[cfg.kind].network(cfg, landmarks)
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -56,4 +50,4 @@ def count_parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
-__all__ = ["CONFIGS", "Network", "NetworkConfig", "build", "count_parameters", "stride_of"]
+__all__ = ["KINDS", "Kind", "Network", "NetworkConfig", "NetworkOptions", "build", "count_parameters"]

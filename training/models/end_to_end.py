@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.codec import CODECS
-from training.models import Network, stride_of
+from training.models import Network
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
@@ -31,7 +31,7 @@ class EndToEnd(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See the class; decoding stays in fp32 whatever the network's precision is."""
         x = normalise(images.to(torch.float32).permute(0, 3, 1, 2))
-        stride = stride_of(self.network.cfg, images.shape[1])
+        stride = self.network.cfg.unit(images.shape[1])
         codec = CODECS[self.codec]
         outputs = self.network(x) if codec.both_heads else (self.network.predict(x),)
         heads = tuple(out.float() for out in outputs)

@@ -16,36 +16,37 @@ light backbone keep fine detail. The backbone's widths can be changed through `b
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
 from training.models.backbone import concat, feature_maps, is_parallel
+from training.models.base import Network, OnBackbone
 
 
-class Config(BaseModel):
+class Config(OnBackbone):
     """Architecture of HM; the defaults are the paper's HM-R18."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    codecs: ClassVar = ("subpixel", "stld")
 
     kind: Literal["heatmap"] = "heatmap"
-    backbone: str = "resnet18"  # any timm model that offers feature maps
-    backbone_options: dict[str, Any] = {}  # passed to timm, e.g. channels = [48, 64, 96, 128]
-    pretrained: bool | str = False  # ImageNet weights through timm, or a file of `data convert-weights`
     channels: int = Field(default=256, gt=0)  # width of the deconvolution blocks; HRNet has none
     stride: int = Field(default=4, gt=0)  # crop px per map cell
     lateral: bool = False  # add the backbone's finer features after each block
 
+    def unit(self, size: int) -> int:
+        """Crop px per map cell."""
+        return self.stride
 
-class Heatmap(nn.Module):
+
+class Heatmap(Network):
     """Backbone, deconvolution blocks or concatenated branches, main and auxiliary head on `width` channels."""
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg, landmarks)
         self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
         self.parallel = is_parallel(cfg.backbone, cfg.backbone_options)
         steps = _doublings(cfg, reductions[0] if self.parallel else reductions[-1])

@@ -18,26 +18,24 @@ built, its resolution, its decoding and `share` are ours.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
 from training.codec import coords, profile, subpixel
 from training.models.backbone import feature_maps
+from training.models.base import Network, OnBackbone
 
 
-class Config(BaseModel):
+class Config(OnBackbone):
     """Architecture of the hybrid network; the 2-D part's defaults are those of HM-R18."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    codecs: ClassVar = ("coords",)
 
     kind: Literal["hybrid"] = "hybrid"
-    backbone: str = "resnet18"  # any timm model that offers feature maps
-    backbone_options: dict[str, Any] = {}  # passed to timm
-    pretrained: bool | str = False  # ImageNet weights through timm, or a file of `data convert-weights`
     channels: int = Field(default=256, gt=0)  # width of the deconvolution blocks
     profile_channels: int = Field(default=128, gt=0)  # width of the 1-D blocks
     stride: int = 4  # crop px per cell of the 2-D map
@@ -52,13 +50,12 @@ class Raw(NamedTuple):
     profiles: Tensor
 
 
-class Hybrid(nn.Module):
+class Hybrid(Network):
     """Backbone, deconvolution blocks, 2-D head, and a 1-D branch for each axis."""
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg, landmarks)
         self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
         last = reductions[-1]
         if cfg.stride & (cfg.stride - 1) or last % cfg.stride or last < cfg.stride:
@@ -90,10 +87,6 @@ class Hybrid(nn.Module):
         coarse = subpixel.decode(raw.maps, self.cfg.stride)
         main = self.cfg.share * fine + (1 - self.cfg.share) * coarse
         return _crop_widths(main, side), _crop_widths(coarse, side)
-
-    def predict(self, x: Tensor) -> Tensor:
-        """Points f32[B,K,2] of both, crop widths."""
-        return self.forward(x)[0]
 
 
 def _fold(feature: Tensor, maps: Tensor, over: int) -> Tensor:

@@ -18,28 +18,26 @@ more than K - 1 neighbours; poolings round up, so that any crop size works.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.codec import pip
 from training.models.backbone import feature_maps
+from training.models.base import Network, OnBackbone
 
 LEVELS = 3  # score maps: the plain one, after one pooling, after two
 
 
-class Config(BaseModel):
+class Config(OnBackbone):
     """Architecture of PIPNet; the defaults are the paper's PIPNet-18."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    codecs: ClassVar = ("coords",)
 
     kind: Literal["pipnet"] = "pipnet"
-    backbone: str = "resnet18"  # any timm model that offers feature maps
-    backbone_options: dict[str, Any] = {}  # passed to timm; out_indices = [0, 1, 2, 3] ends a ResNet at stride 16
-    pretrained: bool | str = False  # ImageNet weights through timm, or a file of `data convert-weights`
     neighbours: int = Field(default=10, gt=0)  # C
 
 
@@ -51,15 +49,14 @@ class Raw(NamedTuple):
     near: Tensor
 
 
-class PipNet(nn.Module):
+class PipNet(Network):
     """Backbone, score, offset and neighbour convolutions, and the table of neighbours i64[K,C]."""
 
     neighbours: Tensor
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; until `place` the neighbours are the next ones in order."""
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg, landmarks)
         self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
         count = min(cfg.neighbours, landmarks - 1)
         order = torch.arange(landmarks).unsqueeze(1) + torch.arange(1, count + 1)
@@ -94,7 +91,3 @@ class PipNet(nn.Module):
         raw = self.raw(x)
         own, guesses = pip.decode(raw.scores[0], raw.offset, raw.near)
         return pip.merge(own, guesses, self.neighbours), own
-
-    def predict(self, x: Tensor) -> Tensor:
-        """Merged points f32[B,K,2] alone, crop widths."""
-        return self.forward(x)[0]

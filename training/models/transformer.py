@@ -18,27 +18,25 @@ outside the crop).
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.models.backbone import concat, feature_maps, is_parallel
+from training.models.base import Network, OnBackbone
 
 HIDDEN = 512  # width of the head
 TEMPERATURE = 1e4  # of the sine encoding
 
 
-class Config(BaseModel):
+class Config(OnBackbone):
     """Architecture of TF; the defaults are the paper's TF-R18."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    codecs: ClassVar = ("coords",)
 
     kind: Literal["transformer"] = "transformer"
-    backbone: str = "resnet18"  # any timm model that offers feature maps
-    backbone_options: dict[str, Any] = {}  # passed to timm
-    pretrained: bool | str = False  # ImageNet weights through timm, or a file of `data convert-weights`
     width: int = Field(default=256, gt=0)  # D
     heads: int = Field(default=8, gt=0)
     layers: int = Field(default=4, gt=0)
@@ -46,13 +44,12 @@ class Config(BaseModel):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
-class Transformer(nn.Module):
+class Transformer(Network):
     """Backbone, projection, decoder, main and auxiliary head."""
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg, landmarks)
         self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
         self.parallel = is_parallel(cfg.backbone, cfg.backbone_options)
         self.project = nn.Conv2d(sum(widths) if self.parallel else widths[-1], cfg.width, 1)
@@ -73,10 +70,6 @@ class Transformer(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = self.hidden(hidden.float())
             return self.main(hidden), self.aux(hidden)
-
-    def predict(self, x: Tensor) -> Tensor:
-        """Coordinates f32[B,K,2] of the main head alone, crop widths."""
-        return self.forward(x)[0]
 
     def _decode(self, x: Tensor) -> Tensor:
         maps = self.backbone(x)

@@ -10,7 +10,6 @@ import torch
 
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
-from training.codec import OF_NETWORK
 from training.engine.batch import Batch
 from training.methods import METHODS
 from training.models import NetworkConfig, hybrid, pipnet
@@ -118,7 +117,7 @@ def tiny_recipe(method: str, **options: Any) -> recipe.Recipe:
                 "method": method,
                 "crop": base.crop.model_copy(update={"size": 32}),
                 "network": network,
-                "codec": OF_NETWORK[network.kind][0],
+                "codec": network.codecs[0],
                 "schedule": base.schedule.model_copy(update={"batch": 4}),
                 "options": {**TINY_OPTIONS[method], **options},
             }

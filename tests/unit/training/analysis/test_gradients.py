@@ -20,7 +20,7 @@ from training.data.crops import Crops
 from training.engine.batch import Drawer
 from training.engine.train_set import Part, TrainSet
 from training.losses.landmark_error import landmark_error
-from training.models import Network, build, stride_of, transformer
+from training.models import Network, build, transformer
 
 TF = transformer.Config(
     backbone_options={"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}, width=16, heads=2, layers=1,
@@ -40,7 +40,7 @@ def crops(shift: float = 0.0, count: int = 10) -> Crops:
 def drawer(kind: str, labels: Crops) -> Drawer:
     cfg, codec = NETWORKS[kind]
     spec = ModelSpec(name="t", landmarks=load_schema("ibug68"), crop=CropRule(size=32), codec=codec, method="none")
-    return Drawer(TrainSet([Part(labels)]), spec, stride_of(cfg, 32), config.STLD, torch.device("cpu"))
+    return Drawer(TrainSet([Part(labels)]), spec, cfg.unit(32), config.STLD, torch.device("cpu"))
 
 
 def network(kind: str) -> Network:
