@@ -6,7 +6,7 @@ found the image is dropped and named. Ground-truth boxes are taken only when the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmdeploy.dataset import Sample
@@ -18,6 +18,7 @@ from lmdeploy.types import U8, Box
 
 LEAST_OVERLAP = 0.3  # IoU below which a detection is not the labelled face
 WHOLE = "whole_image"  # its box is never another face, however small the face is in it
+Track = Callable[[Sequence[Sample]], Iterable[Sample]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def boxes_for(
     source: str,
     detector: Detector | None = None,
     box_maps: Mapping[str, BoxMap] | None = None,
+    track: Track = iter,
 ) -> Boxed:
     """Give every sample its landmark box.
 
@@ -48,6 +50,7 @@ def boxes_for(
         detector: finds faces where boxes.csv has no row. Of several, a labelled sample gets the one that overlaps
             the truth best, an unlabelled one the largest.
         box_maps: by detector name; without one its boxes are taken as they are, which `source` of the result says.
+        track: hands the samples on one by one while the detector looks at them; it may show how far that is.
     Errors: InputError for `gt` without labels or an unknown source, DataError with all unreadable images.
     """
     if source == "gt":
@@ -58,18 +61,18 @@ def boxes_for(
         raise InputError(f"boxes {source!r}: choose gt, file, or the name of a detector that is given")
     box_map = (box_maps or {}).get(source)
     images = _Images()
-    found = [sample.box or images.detect(sample, detector, box_map or BoxMap()) for sample in samples]
+    found = [sample.box or images.detect(sample, detector, box_map or BoxMap()) for sample in track(samples)]
     images.check()
     from_file = "file, else " if any(sample.box for sample in samples) else ""
     return _gather(samples, found, f"{from_file}{source}{'' if box_map else ' (as it is, no box map)'}")
 
 
-def fit_detector(samples: Sequence[Sample], detector: Detector) -> BoxMap:
+def fit_detector(samples: Sequence[Sample], detector: Detector, track: Track = iter) -> BoxMap:
     """The map from this detector's boxes to landmark boxes, from labelled samples where it finds the face."""
     images = _Images()
     least = 0.0 if detector.name == WHOLE else LEAST_OVERLAP
     detected, wanted = [], []
-    for sample in samples:
+    for sample in track(samples):
         truth = _true_box(sample)
         box = images.detect(sample, detector, BoxMap())
         if box is not None and iou(box, truth) >= least:

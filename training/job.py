@@ -113,7 +113,7 @@ def _gather(request: Request, schema: LandmarkSchema) -> tuple[Pools, Boxes]:
     if data is not None:
         return gather(data, Copies(request.data, request.unlabelled, request.labelled), request.seed)
     pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
-    return pools, find_boxes(pools, request.boxes, request.yunet, unlabelled=needs_more)
+    return pools, find_boxes(pools, request.boxes, request.yunet, unlabelled=needs_more, cache=request.out / "cache")
 
 
 def run(request: Request, tell: Callable[[str], None]) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +14,7 @@ from rich.progress import Progress as RichProgress
 
 TELL_EVERY_S = 60.0  # between lines where stderr is not a terminal
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Progress:
@@ -46,6 +48,18 @@ class Progress:
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count finished steps; `note` stands behind the bar."""
         self._bar.update(self._task, advance=steps, note=note)
+
+
+def tracked(title: str) -> Callable[[Sequence[T]], Iterator[T]]:
+    """A function that hands items on one by one under a bar of that title."""
+
+    def hand_on(items: Sequence[T]) -> Iterator[T]:
+        with Progress(title, len(items)) as progress:
+            for item in items:
+                yield item
+                progress.advance()
+
+    return hand_on
 
 
 class Length(NamedTuple):

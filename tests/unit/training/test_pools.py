@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lmdeploy.detect.whole_image import WholeImage
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.schema import load_schema
+from lmdeploy.types import U8, Box
+from training.data import boxes
 from training.data.boxes import find_boxes
 from training.data.pools import read_pools, without_labels
 
@@ -59,3 +63,33 @@ def test_the_box_map_is_fitted_on_labelled_images(toy: Path) -> None:
     map_ = find_boxes(pools, "whole_image", None, unlabelled=True).maps["whole_image"]
     boxes = [landmark_box(s.points) for s in pools.labelled if s.points is not None]
     assert map_.sw == pytest.approx(np.median([box.width for box in boxes]) / 160, rel=1e-6)
+
+
+def test_what_the_detectors_found_is_kept_until_an_image_changes(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = tmp_path / "frames"
+    shutil.copytree(toy / "unlabelled", frames)
+    pools = read_pools(toy / "labelled", "5", [frames], SCHEMA, seed=1)
+    looked: list[int] = []
+
+    class Left(WholeImage):
+        """Finds the left half; nothing in every fifth image."""
+
+        def detect(self, image: U8) -> list[Box]:
+            looked.append(1)
+            return [] if len(looked) % 5 == 0 else [Box(0, 0, image.shape[1] / 2, image.shape[0])]
+
+    monkeypatch.setattr(boxes, "open_detector", lambda name, yunet: Left())
+    first, plain = (find_boxes(pools, "whole_image", None, True, cache) for cache in (tmp_path / "cache", None))
+    assert len(first.unlabelled) < 17
+    again = len(looked)
+    second = find_boxes(pools, "whole_image", None, True, tmp_path / "cache")
+    assert len(looked) == again
+    assert [(s.name, s.box) for s in second.unlabelled] == [(s.name, s.box) for s in first.unlabelled]
+    assert (second.maps, second.notes) == (first.maps, first.notes)
+    assert len(plain.unlabelled) > 0
+    image = next(frames.rglob("*.png"))
+    image.write_bytes(image.read_bytes() + b"\0")
+    find_boxes(pools, "whole_image", None, True, tmp_path / "cache")
+    assert len(looked) > again
