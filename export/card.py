@@ -21,6 +21,9 @@ def card(spec: ModelSpec, measured: tuple[Measured, ...], parity: Parity, note: 
         f"{spec.landmarks.points} landmarks ({spec.landmarks.name}) on a {crop.size} x {crop.size} crop ({crop.kind}, "
         f"{crop.scale} times the landmark box); method {spec.method}, codec {spec.codec}.\n"
     )
+    if spec.parts:
+        inside = ", ".join(f"{part.label} ({part.landmarks.points})" for part in spec.parts)
+        head += f"\nIt finds the points of several schemas, one of which is asked for by name: {inside}.\n"
     data = "\n".join(
         f"- {d.name}: {d.images} {'labelled' if d.labelled else 'unlabelled'} images; licence: {d.licence}"
         for d in spec.data

@@ -15,14 +15,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from lmdeploy.errors import BundleError
 from lmdeploy.geometry import BoxMap, CropRule
+from lmdeploy.parts import Part, problem
 from lmdeploy.schema import LandmarkSchema
 
 KIND = "lmdeploy-bundle"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: several landmark schemas in one network (spec.parts); a bundle of one schema is still a 1
 MANIFEST = "bundle.json"
 MAX_MANIFEST_BYTES = 4_000_000
 
@@ -61,7 +62,10 @@ class Measured(_Frozen):
 
 
 class ModelSpec(_Frozen):
-    """What the runtime must know about a network, whether it comes from a bundle or from a checkpoint."""
+    """What the runtime must know about a network, whether it comes from a bundle or from a checkpoint.
+
+    parts: the schemas of which `landmarks` is joined, in its order; none where it is one schema.
+    """
 
     name: str
     version: str = Field(default="0.1.0", pattern=r"^\d+\.\d+\.\d+([-+.][0-9A-Za-z.+-]+)?$")
@@ -73,13 +77,27 @@ class ModelSpec(_Frozen):
     method: str
     recipe: dict[str, Any] = {}
     data: tuple[TrainingData, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @model_validator(mode="after")
+    def _joined(self) -> ModelSpec:
+        wrong = problem(self.parts, self.landmarks)
+        if wrong:
+            raise ValueError(wrong)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_parts(self, write: Any) -> dict[str, Any]:
+        """Without the field where there are no parts: what version 1 cannot read is then not in it."""
+        value: dict[str, Any] = write(self)
+        return value if self.parts else {key: entry for key, entry in value.items() if key != "parts"}
 
 
 class Manifest(_Frozen):
     """The content of bundle.json."""
 
     kind: Literal["lmdeploy-bundle"] = "lmdeploy-bundle"
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
     spec: ModelSpec
     measured: tuple[Measured, ...] = ()
     parity: dict[str, dict[str, float]] = {}
@@ -149,7 +167,7 @@ def write_bundle(path: Path, spec: ModelSpec, files: dict[str, bytes], **about: 
     if path.exists():
         raise BundleError(f"{path} exists already: remove it or choose another name")
     entries = {n: FileEntry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in files.items()}
-    manifest = Manifest(spec=spec, files=entries, **about)
+    manifest = Manifest(schema_version=2 if spec.parts else 1, spec=spec, files=entries, **about)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(draft, ignore_errors=True)

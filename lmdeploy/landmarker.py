@@ -57,6 +57,7 @@ class Landmarker:
         device: Device = "auto",
         detector: str = "haar",
         yunet: str | Path | None = None,
+        schema: str | None = None,
     ) -> Landmarker:
         """Open a bundle (folder, built-in name) or a checkpoint.
 
@@ -66,11 +67,13 @@ class Landmarker:
             device: auto, cpu or cuda (DeviceError when the network does not really run there).
             detector: haar, yunet or whole_image; used where `predict` is given no boxes.
             yunet: the YuNet ONNX file; needed by, and only by, detector yunet.
+            schema: which landmarks, where the network finds those of several schemas (lmdeploy.model.choose).
         """
         from lmdeploy.detect import check_detector, open_detector
 
         check_detector(detector, yunet)
-        return cls(open_model(bundle, threads=threads, device=device), lambda: open_detector(detector, yunet))
+        model = open_model(bundle, threads=threads, device=device, schema=schema)
+        return cls(model, lambda: open_detector(detector, yunet))
 
     @property
     def spec(self) -> ModelSpec:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from lmdeploy.backends.base import Backend
 from lmdeploy.backends.ort import Device, OrtBackend
+from lmdeploy.backends.part import PartBackend
 from lmdeploy.bundle import ModelSpec, read_bundle
-from lmdeploy.errors import BundleError, MissingExtraError, is_ours
+from lmdeploy.errors import BundleError, InputError, MissingExtraError, is_ours
+from lmdeploy.parts import ALL
 
 CHECKPOINT = "model.safetensors"
 
@@ -23,7 +25,9 @@ class Model:
     digest: str
 
 
-def open_model(ref: str | Path, *, threads: int | None = None, device: Device = "auto") -> Model:
+def open_model(
+    ref: str | Path, *, threads: int | None = None, device: Device = "auto", schema: str | None = None
+) -> Model:
     """Open a model by reference.
 
     Args:
@@ -31,8 +35,33 @@ def open_model(ref: str | Path, *, threads: int | None = None, device: Device = 
             that holds `model.safetensors`.
         threads: threads of the network; default the physical cores, at most four.
         device: auto, cpu or cuda.
-    Errors: BundleError, DeviceError, or MissingExtraError for a checkpoint where torch is not installed.
+        schema: which landmarks to give where the network finds those of several schemas; see `choose`.
+    Errors: BundleError, DeviceError, or MissingExtraError for a checkpoint where torch is not installed; InputError
+    when a network of several schemas is opened without naming one, or with one that it does not know.
     """
+    return choose(_open(ref, threads, device), schema)
+
+
+def choose(model: Model, schema: str | None) -> Model:
+    """The model as one of a single schema: its own names, normaliser and box maps, its own points.
+
+    schema: label of a part (the name of its schema, or SCHEMA@NAME), or `all` for all points in the network's order
+    with the crop of the first part. A network of one schema needs none, and takes only its own name.
+    """
+    spec = model.spec
+    labels = [part.label for part in spec.parts] or [spec.landmarks.name]
+    if schema is None and spec.parts:
+        raise InputError(f"{spec.name} finds the points of several schemas: name one of {', '.join(labels)}, or {ALL}")
+    if schema not in (*labels, None, *([ALL] if spec.parts else [])):
+        raise InputError(f"{spec.name} has no schema {schema!r}: it knows {', '.join(labels)}")
+    part = next((part for part in spec.parts if part.label == schema), None)
+    if part is None:
+        return model
+    about = {"landmarks": part.landmarks, "detectors": part.detectors, "parts": (), "name": f"{spec.name}:{schema}"}
+    return Model(spec.model_copy(update=about), PartBackend(model.backend, part.rows), model.digest)
+
+
+def _open(ref: str | Path, threads: int | None, device: Device) -> Model:
     path = Path(ref)
     if path.suffix == ".safetensors":
         if not path.is_file():

@@ -28,6 +28,7 @@ class PredictOptions(BaseModel):
     source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
     site's champion instead of `model`. yunet: YuNet's model file. csv, ndjson, save: outputs; ndjson `-` is standard
     output, and so is giving none of the three; save is a folder for pictures or an .mp4 file.
+    landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
     """
 
@@ -41,6 +42,7 @@ class PredictOptions(BaseModel):
     csv: Path | None = None
     ndjson: str | None = None
     save: Path | None = None
+    landmarks: str | None = None
     smooth: bool = True
     threads: int | None = None
     device: Device = "auto"
@@ -92,6 +94,7 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
             device=options.device,
             detector=options.detector,
             yunet=options.yunet,
+            schema=options.landmarks,
         )
 
     if options.site is not None:

@@ -21,6 +21,7 @@ BOXES = click.Choice(["gt", "file", "haar", "yunet", "whole_image"])
 @click.command()
 @click.argument("model")
 @click.option("--data", type=FILE, required=True, help="Labelled folder: images/ and landmarks.csv.")
+@click.option("--schema", help="Whose landmarks the folder has, where the model finds those of several schemas.")
 @click.option("--boxes", type=BOXES, default="gt", show_default=True, help="Where the boxes to crop come from.")
 @click.option("--yunet", type=FILE, help="YuNet's ONNX file, for --boxes yunet.")
 @click.option(
@@ -39,7 +40,7 @@ def evaluate(model: str, data: Path, json_to: str | None, plots: Path | None, **
 
     MODEL is a checkpoint, a bundle folder or the name of a built-in bundle (face68).
     """
-    opened = open_model(model, threads=how.pop("threads"), device=how.pop("device"))
+    opened = open_model(model, **{name: how.pop(name) for name in ("threads", "device", "schema")})
     with working():
         outcome, result = evaluate_folder(opened, data, **how)
     print_evaluation(result, opened.spec.landmarks.names)

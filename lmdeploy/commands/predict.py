@@ -11,6 +11,7 @@ import click
 @click.command()
 @click.argument("source")
 @click.option("--model", default="face68", show_default=True, help="Bundle folder, built-in name or checkpoint.")
+@click.option("--schema", "landmarks", help="Whose landmarks, where the model finds those of several schemas.")
 @click.option("--site", type=click.Path(path_type=Path), help="Serve this site's champion, through promotions.")
 @click.option("--detector", type=click.Choice(["haar", "yunet", "whole"]), default="haar", show_default=True)
 @click.option("--yunet", type=click.Path(path_type=Path), help="YuNet's model file, for --detector yunet.")

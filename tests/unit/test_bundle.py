@@ -97,8 +97,8 @@ def test_a_missing_file_is_refused(folder):
 
 
 def test_a_newer_schema_is_refused_with_update_it(folder):
-    edit(folder, lambda value: value.update(schema_version=2))
-    with pytest.raises(BundleError, match=r"schema version 2.*update"):
+    edit(folder, lambda value: value.update(schema_version=3))
+    with pytest.raises(BundleError, match=r"schema version 3.*update"):
         read_bundle(folder)
 
 
