@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.codec import CODECS
-from training.models import Network
+from training.models.base import Network
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
