@@ -11,7 +11,7 @@ from lmdeploy.backends.ort import Device, OrtBackend
 from lmdeploy.backends.part import PartBackend
 from lmdeploy.bundle import ModelSpec, read_bundle
 from lmdeploy.errors import BundleError, InputError, MissingExtraError, is_ours
-from lmdeploy.parts import ALL
+from lmdeploy.parts import ALL, one_part
 
 CHECKPOINT = "model.safetensors"
 
@@ -57,8 +57,8 @@ def choose(model: Model, schema: str | None) -> Model:
     part = next((part for part in spec.parts if part.label == schema), None)
     if part is None:
         return model
-    about = {"landmarks": part.landmarks, "detectors": part.detectors, "parts": (), "name": f"{spec.name}:{schema}"}
-    return Model(spec.model_copy(update=about), PartBackend(model.backend, part.rows), model.digest)
+    own = one_part(spec, part).model_copy(update={"name": f"{spec.name}:{schema}"})
+    return Model(own, PartBackend(model.backend, part.rows), model.digest)
 
 
 def _open(ref: str | Path, threads: int | None, device: Device) -> Model:

@@ -7,12 +7,17 @@ Every part has a label, which is what a user asks for: a schema's name (`wflw98`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import BoxMap
 from lmdeploy.schema import LandmarkSchema, Normaliser, load_schema
+
+if TYPE_CHECKING:
+    from lmdeploy.bundle import ModelSpec
 
 ALL = "all"  # asks for every part's points at once, so no part may be called that
 MARK = "@"
@@ -37,16 +42,28 @@ class Part(BaseModel):
         return slice(self.first, self.first + self.landmarks.points)
 
 
-def schema_of(label: str) -> LandmarkSchema:
-    """The schema that a label names, without the user's own mark.
+def named(text: str) -> tuple[str, LandmarkSchema]:
+    """Label and schema of what a user types: a built-in schema's name or a TOML file, either with @NAME or without.
 
-    >>> schema_of("ibug68@photos").points
-    68
+    >>> named("ibug68@photos")[0]
+    'ibug68@photos'
     """
-    name, _, mark = label.partition(MARK)
-    if label == ALL or (MARK in label and not mark):
-        raise InputError(f"{label!r} cannot name a data set: give a schema, or SCHEMA{MARK}NAME")
-    return load_schema(name)
+    # a file's own path may hold the mark
+    name, _, mark = (
+        (text, "", "") if Path(text).is_file() else text.rpartition(MARK) if MARK in text else (text, "", "")
+    )
+    if MARK in text and not (name and mark) and not Path(text).is_file():
+        raise InputError(f"{text!r} cannot name a data set: give a schema, or SCHEMA{MARK}NAME")
+    schema = load_schema(name)
+    label = f"{schema.name}{MARK}{mark}" if mark else schema.name
+    if label == ALL:
+        raise InputError(f"a schema cannot be called {ALL!r}, which asks for every part's points")
+    return label, schema
+
+
+def one_part(spec: ModelSpec, part: Part) -> ModelSpec:
+    """The description of a network that finds that part alone."""
+    return spec.model_copy(update={"landmarks": part.landmarks, "detectors": part.detectors, "parts": ()})
 
 
 def place(schemas: Mapping[str, LandmarkSchema]) -> tuple[Part, ...]:

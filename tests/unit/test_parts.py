@@ -15,7 +15,7 @@ from lmdeploy.bundle import ModelSpec, read_bundle, write_bundle
 from lmdeploy.cli import cli
 from lmdeploy.geometry import BoxMap, CropRule
 from lmdeploy.model import open_model
-from lmdeploy.parts import join, place, problem, schema_of
+from lmdeploy.parts import join, named, place, problem
 from lmdeploy.schema import load_schema
 from tests.tiny_bundle import blob_image, make_tiny_bundle, mixing, tiny_onnx
 
@@ -27,7 +27,7 @@ BLOBS = np.array([[60.0, 50.0], [100.0, 52.0], [80.0, 90.0]])
 
 def spec_of(labels: tuple[str, ...]) -> ModelSpec:
     maps = {label: {"whole_image": BoxMap(sw=0.3 + 0.1 * i, sh=0.5)} for i, label in enumerate(sorted(labels))}
-    bare = place({label: schema_of(label) for label in labels})
+    bare = place({label: named(label)[1] for label in labels})
     parts = tuple(part.model_copy(update={"detectors": maps[part.label]}) for part in bare)
     return ModelSpec(
         name="many", landmarks=join(parts), parts=parts, crop=CropRule(scale=2.0, size=64), codec="subpixel",
@@ -44,14 +44,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_parts_stand_in_the_order_of_their_labels_whatever_the_order_they_come_in() -> None:
     for labels in (LABELS, LABELS[::-1]):
-        parts = place({label: schema_of(label) for label in labels})
+        parts = place({label: named(label)[1] for label in labels})
         assert tuple(part.label for part in parts) == ORDER
         assert tuple(part.first for part in parts) == FIRST
         assert parts[-1].rows == slice(141, 239)
 
 
 def test_twins_lines_and_names_stay_inside_their_block() -> None:
-    parts = place({label: schema_of(label) for label in LABELS})
+    parts = place({label: named(label)[1] for label in LABELS})
     joined = join(parts)
     index = np.array(joined.flip_index)
     np.testing.assert_array_equal(index[index], np.arange(239))
@@ -63,13 +63,13 @@ def test_twins_lines_and_names_stay_inside_their_block() -> None:
     assert all(len(set(blocks[list(line)])) == 1 for line in joined.skeleton)
     assert len(joined.skeleton) == sum(len(part.landmarks.skeleton) for part in parts)
     assert joined.mirror
-    assert not join(place({"face5": schema_of("face5"), "hand37": schema_of("hand37")})).mirror
+    assert not join(place({"face5": named("face5")[1], "hand37": named("hand37")[1]})).mirror
 
 
 @pytest.mark.parametrize("label", ["all", "ibug68@", "ibug69", "@a"])
 def test_a_label_that_names_no_schema_is_refused(label: str) -> None:
     with pytest.raises(InputError, match="schema"):
-        schema_of(label)
+        named(label)
 
 
 def test_each_part_is_its_rows_of_the_whole_with_its_own_names_and_boxes(bundle: Path) -> None:
