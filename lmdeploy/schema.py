@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lmdeploy.errors import InputError
 
-BUILT_IN = ("aflw19", "cofw29", "face5", "hand37", "hgr25", "ibug49", "ibug68", "wflw98")
+BUILT_IN = (
+    "aflw19", "blocks6", "cofw29", "face5", "hand37", "hgr25", "ibug49", "ibug68", "shapes2", "wflw98",
+)  # fmt: skip
 
 
 class Normaliser(BaseModel):

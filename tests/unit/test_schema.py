@@ -38,8 +38,11 @@ FLIPS = {
     + pairs("14-18 15-17 19-28 20-27 21-26 22-25 23-30 24-29 31-37 32-36 33-35 38-42 39-41 43-45 46-48"),
     "face5": pairs("0-1 3-4"),
     "hgr25": [],
+    "blocks6": [],
+    "shapes2": [],
 }
 POINTS = {"ibug68": 68, "wflw98": 98, "aflw19": 19, "cofw29": 29, "hand37": 37, "ibug49": 49, "face5": 5, "hgr25": 25}
+POINTS |= {"blocks6": 6, "shapes2": 2}  # drawn figures
 NORMALISERS = {
     "ibug68": ("distance", (36,), (45,), None),
     "wflw98": ("distance", (60,), (72,), None),
@@ -49,6 +52,8 @@ NORMALISERS = {
     "ibug49": ("distance", (19,), (28,), None),
     "face5": ("box", (), (), None),
     "hgr25": ("distance", (0,), (24,), None),
+    "blocks6": ("image", (), (), None),
+    "shapes2": ("image", (), (), None),
 }
 HANDS = {"hand37", "hgr25"}  # a mirrored right hand is a left one
 

@@ -17,6 +17,7 @@ from lmdeploy.dataset import Sample
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import CropRule, crop_matrix, invert, transform
 from lmdeploy.types import F32, F64, U8, Box
+from training.data.attributes import Attributes, read_attributes
 from training.data.decode import decode
 from training.engine import processes
 
@@ -29,7 +30,8 @@ class Crops:
 
     images: u8[N,M,M,3] RGB (a memory map). points: f32[N,K,2], cache px, NaN = not annotated.
     matrices: f64[N,2,3], image px -> cache px. names: file names. score: f32[N,K], confidence of predicted labels;
-    None for true ones.
+    None for true ones. attributes: what the folders tell of the images beside their points; None where they do not.
+    quality: f32[N], what a judge thinks of predicted labels, higher is better; None where there was none.
     """
 
     images: U8
@@ -37,6 +39,8 @@ class Crops:
     matrices: F64
     names: tuple[str, ...]
     score: F32 | None = None
+    attributes: Attributes | None = None
+    quality: F32 | None = None
 
     def __len__(self) -> int:
         """N."""
@@ -44,13 +48,15 @@ class Crops:
 
     def with_points(self, points: F32, score: F32 | None = None) -> Crops:
         """The same crops with other labels f32[N,K,2], cache px, and their confidence f32[N,K]."""
-        return replace(self, points=points, score=score)
+        return replace(self, points=points, score=score, quality=None)
 
     def rows(self, first: int, last: int) -> Crops:
         """Crops first .. last - 1, without copying an image."""
         score = None if self.score is None else self.score[first:last]
         cut = slice(first, last)
-        return Crops(self.images[cut], self.points[cut], self.matrices[cut], self.names[cut], score)
+        told = None if self.attributes is None else self.attributes.rows(first, last)
+        quality = None if self.quality is None else self.quality[cut]
+        return Crops(self.images[cut], self.points[cut], self.matrices[cut], self.names[cut], score, told, quality)
 
     def points_frame(self, points: F32) -> F32:
         """Points f32[N,K,2] in cache px -> image px."""
@@ -85,7 +91,8 @@ def build(samples: list[Sample], landmarks: int, rule: CropRule, folder: Path, n
     for i, sample in enumerate(samples):
         if sample.points is not None:
             points[i] = transform(matrices[i], sample.points)
-    return Crops(np.load(file, mmap_mode="r"), points, matrices, tuple(s.name for s in samples))
+    names, told = tuple(s.name for s in samples), read_attributes(samples)
+    return Crops(np.load(file, mmap_mode="r"), points, matrices, names, attributes=told)
 
 
 def _box(sample: Sample) -> Box:

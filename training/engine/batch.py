@@ -26,7 +26,8 @@ class Batch:
     visible: bool[B,K], annotated. pseudo: bool[B], not of the labelled part. p: f32[B], shrink exponent of coordinate
     losses. score: f32[B,K], 1 for true labels. matrix: f32[B,2,3], cache px -> crop px of this view. flip: bool[B],
     mirrored (points are already renamed). step: batches of the stage before this one. progress: share of the stage
-    behind, [0, 1). view(strengths): another random view of the same samples.
+    behind, [0, 1). view(strengths): another random view of the same samples. attributes: f32[B,A], class index or
+    real value, NaN = not known, in the order of TrainSet.columns; None where no part tells any.
     """
 
     x: Tensor
@@ -41,6 +42,7 @@ class Batch:
     step: int
     progress: float
     view: Callable[[config.Config], Batch]
+    attributes: Tensor | None = None
 
 
 class _Draws(NamedTuple):
@@ -93,7 +95,7 @@ class Drawer:
 
         return Batch(
             x, points, self.encode(points, raw.sigma), visible, raw.pseudo, raw.p, score, seen.matrix, seen.flip,
-            step, progress, again,
+            step, progress, again, raw.attributes,
         )  # fmt: skip
 
     def _allowed(self, cfg: config.Config) -> config.Config:

@@ -27,6 +27,7 @@ def rows_of(batch: Batch, rows: slice) -> Batch:
         batch, x=batch.x[rows], points=batch.points[rows], target=batch.target[rows], visible=batch.visible[rows],
         pseudo=batch.pseudo[rows], p=batch.p[rows], score=batch.score[rows], matrix=batch.matrix[rows],
         flip=batch.flip[rows], view=again,
+        attributes=None if batch.attributes is None else batch.attributes[rows],
     )  # fmt: skip
 
 

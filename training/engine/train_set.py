@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.data.attributes import Column
 from training.data.crops import Crops
 
 
@@ -36,7 +37,8 @@ class Part:
 class Rows:
     """Gathered samples: images u8[B,M,M,3], points f32[B,K,2] cache px, pseudo bool[B], sigma f32[B] map cells.
 
-    p: f32[B]. score: f32[B,K], confidence of the labels, 1 for true ones; None when no part has any.
+    p: f32[B]. score: f32[B,K], confidence of the labels, 1 for true ones; None when no part has any. attributes:
+    f32[B,A], NaN = not known; None when no part has any.
     """
 
     images: Tensor
@@ -45,13 +47,15 @@ class Rows:
     sigma: Tensor
     p: Tensor
     score: Tensor | None = None
+    attributes: Tensor | None = None
 
     def to(self, device: torch.device) -> Rows:
         """The same samples on another device."""
         score = None if self.score is None else self.score.to(device)
+        told = None if self.attributes is None else self.attributes.to(device)
         return Rows(
             self.images.to(device), self.points.to(device), self.pseudo.to(device), self.sigma.to(device),
-            self.p.to(device), score,
+            self.p.to(device), score, told,
         )  # fmt: skip
 
 
@@ -66,6 +70,8 @@ class TrainSet:
             self._images = [torch.from_numpy(part.crops.images) for part in parts]
         self._points = [torch.from_numpy(part.crops.points) for part in parts]
         self._score = [_score(part.crops) for part in parts] if any(p.crops.score is not None for p in parts) else None
+        self.columns = columns_of([part.crops for part in parts])
+        self._told = [_told(part.crops, self.columns) for part in parts] if self.columns else None
         self._pseudo = torch.tensor([part.pseudo for part in parts])
         self._sigma = torch.tensor([part.sigma for part in parts])
         self._p = torch.tensor([part.p for part in parts])
@@ -83,10 +89,25 @@ class TrainSet:
         """Samples of rows i64[B]."""
         part, row = self._part[rows], self._row[rows]
         score = None if self._score is None else _pick(self._score, part, row)
+        told = None if self._told is None else _pick(self._told, part, row)
         return Rows(
             _pick(self._images, part, row), _pick(self._points, part, row), self._pseudo[part], self._sigma[part],
-            self._p[part], score,
+            self._p[part], score, told,
         )  # fmt: skip
+
+
+def columns_of(parts: list[Crops]) -> tuple[Column, ...]:
+    """The attributes that any of the parts tells, each once."""
+    return tuple(dict.fromkeys(c for crops in parts if crops.attributes for c in crops.attributes.columns))
+
+
+def _told(crops: Crops, columns: tuple[Column, ...]) -> Tensor:
+    """Values f32[N,A] of the crops in the order of `columns`; NaN where they tell none."""
+    out = torch.full((len(crops), len(columns)), float("nan"))
+    if crops.attributes is not None:
+        for i, column in enumerate(crops.attributes.columns):
+            out[:, columns.index(column)] = torch.from_numpy(crops.attributes.values[:, i])
+    return out
 
 
 def _entries(part: Part) -> Tensor:

@@ -7,7 +7,21 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Discriminator, Tag
 from torch import nn
 
-from training.models import heatmap, hybrid, pipnet, transformer
+from training.models import (
+    branches,
+    comm_mt,
+    cpm,
+    heatmap,
+    heatmap_mt,
+    hourglass,
+    hybrid,
+    pipnet,
+    regression,
+    scaf,
+    seq_mt,
+    students,
+    transformer,
+)
 from training.models.base import Network, NetworkOptions
 
 
@@ -19,9 +33,19 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "branches": Kind(branches.Config, branches.Branches),
+    "comm_mt": Kind(comm_mt.Config, comm_mt.CommMT),
+    "cpm": Kind(cpm.Config, cpm.Cpm),
+    "fabrec": Kind(scaf.FabRecConfig, scaf.Scaf),
     "heatmap": Kind(heatmap.Config, heatmap.Heatmap),
+    "heatmap_mt": Kind(heatmap_mt.Config, heatmap_mt.HeatmapMT),
+    "hourglass": Kind(hourglass.Config, hourglass.StackedHourglass),
     "hybrid": Kind(hybrid.Config, hybrid.Hybrid),
     "pipnet": Kind(pipnet.Config, pipnet.PipNet),
+    "regression": Kind(regression.Config, regression.Regression),
+    "scaf": Kind(scaf.ScafConfig, scaf.Scaf),
+    "seq_mt": Kind(seq_mt.Config, seq_mt.SeqMT),
+    "ts3": Kind(students.Config, students.Students),
     "transformer": Kind(transformer.Config, transformer.Transformer),
 }
 
@@ -35,7 +59,17 @@ NetworkConfig = Annotated[
     Annotated[heatmap.Config, Tag("heatmap")]
     | Annotated[transformer.Config, Tag("transformer")]
     | Annotated[pipnet.Config, Tag("pipnet")]
-    | Annotated[hybrid.Config, Tag("hybrid")],
+    | Annotated[hybrid.Config, Tag("hybrid")]
+    | Annotated[cpm.Config, Tag("cpm")]
+    | Annotated[regression.Config, Tag("regression")]
+    | Annotated[hourglass.Config, Tag("hourglass")]
+    | Annotated[students.Config, Tag("ts3")]
+    | Annotated[scaf.FabRecConfig, Tag("fabrec")]
+    | Annotated[scaf.ScafConfig, Tag("scaf")]
+    | Annotated[comm_mt.Config, Tag("comm_mt")]
+    | Annotated[heatmap_mt.Config, Tag("heatmap_mt")]
+    | Annotated[seq_mt.Config, Tag("seq_mt")]
+    | Annotated[branches.Config, Tag("branches")],
     Discriminator(_kind),
 ]
 

@@ -1,0 +1,117 @@
+"""The cells of the Blocks benchmark: the paper's Table 1, which recipe each cell is, and the orderings that must hold.
+
+Errors are mean distances in px of the 60 px image, over landmarks and test images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lmdeploy.geometry import CropRule
+from training import recipe
+from training.augment import config
+from training.engine.fit import Schedule
+from training.models import comm_mt, heatmap_mt, seq_mt
+from training.recipe import Recipe
+
+TRAIN = 3200
+RATIOS = (1, 5, 10, 20, 50, 100)  # per cent of the training images with landmarks
+TABLE_1: dict[tuple[str, str], tuple[float | None, ...]] = {
+    ("seq_mt", "L"): (8.33, 3.95, 3.35, 1.98, 1.19, 0.44),
+    ("seq_mt", "L+A"): (8.02, 3.45, 3.20, 1.67, 1.05, 0.38),
+    ("seq_mt", "L+ELT"): (6.42, 1.94, 1.37, 1.16, 0.85, None),
+    ("seq_mt", "L+ELT+A"): (6.25, 1.70, 1.26, 1.07, 0.74, None),
+    ("comm_mt", "L"): (12.89, 11.56, 10.72, 9.39, 5.04, 3.41),
+    ("comm_mt", "L+A"): (12.28, 11.19, 10.36, 9.01, 4.21, 2.97),
+    ("heatmap_mt", "L"): (10.09, 6.59, 5.27, 3.82, 2.78, 2.01),
+    ("heatmap_mt", "L+A"): (9.27, 6.35, 5.62, 3.75, 3.14, 2.23),
+}
+ORDERINGS = (  # the first is to be smaller
+    (("seq_mt", "L+ELT"), ("seq_mt", "L")),
+    (("seq_mt", "L+ELT+A"), ("seq_mt", "L+ELT")),
+    (("seq_mt", "L"), ("heatmap_mt", "L")),
+    (("heatmap_mt", "L"), ("comm_mt", "L")),
+)
+PLAIN = config.Config(
+    p_translate=0, p_scale=0, p_rotate=0, p_flip=0, p_occlude=0, p_blur=0, p_grey=0, brightness=0, contrast=0,
+    saturation=0, noise=0,
+)  # fmt: skip
+WHOLE = CropRule(kind="stretch", scale=1.0, size=60)
+NETWORKS = {"seq_mt": seq_mt.Config, "comm_mt": comm_mt.Config, "heatmap_mt": heatmap_mt.Config}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all cells share.
+
+    steps: optimiser steps of every cell, the same for all. batch: labelled images of a step (as many unlabelled ones
+    beside them where a cell uses any). train: training images. test: test images that are measured.
+    """
+
+    steps: int
+    batch: int
+    lr: float
+    channels: int = 32
+    train: int = TRAIN
+    test: int = TRAIN
+    precision: str = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the table and a seed."""
+
+    kind: str
+    variant: str
+    ratio: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Part of file names and figures."""
+        return f"{self.kind}_{self.variant.lower().replace('+', '_')}_{self.ratio}_{self.seed}"
+
+    @property
+    def published(self) -> float | None:
+        """The paper's px, the mean of five seeds; None where it has none."""
+        return TABLE_1[self.kind, self.variant][RATIOS.index(self.ratio)]
+
+
+def cells(kinds: list[str], ratios: list[int], seeds: list[int], variants: list[str]) -> list[Cell]:
+    """The asked-for cells that the paper has, ratio by ratio."""
+    wanted = [
+        Cell(kind, variant, ratio, seed)
+        for seed in seeds
+        for ratio in ratios
+        for kind, variant in TABLE_1
+        if kind in kinds and (variant in variants)
+    ]
+    return [cell for cell in wanted if cell.published is not None]
+
+
+def labelled_of(plan: Plan, ratio: int) -> int:
+    """How many images have landmarks."""
+    return max(plan.train * ratio // 100, 2)
+
+
+def recipe_of(cell: Cell, plan: Plan) -> Recipe:
+    """The cell as a recipe: losses by its variant, epochs such that it takes about plan.steps steps."""
+    network = NETWORKS[cell.kind].model_validate({"channels": plan.channels})
+    options: dict[str, Any] = {
+        "attribute": float("A" in cell.variant.split("+")),
+        "alpha": float("ELT" in cell.variant),
+        "labelled_only": cell.variant == "L",
+    }
+    labelled = labelled_of(plan, cell.ratio)
+    unlabelled = 0 if cell.variant == "L" else plan.train - labelled
+    epoch = unlabelled or plan.train
+    options |= {"mu": 1 if unlabelled else 0, "oversample": plan.train}
+    options |= {"epochs": max(round(plan.steps / max(epoch // plan.batch, 1)), 1)}
+    made = Recipe(
+        method="seq_mt", name=f"blocks-{cell.kind}".replace("_", "-"), codec=network.codecs[0],
+        network=network,
+        crop=WHOLE, schedule=Schedule(batch=plan.batch, lr=plan.lr, decay="cosine", warm_up=0.05), augment=PLAIN,
+        options=options,
+    )  # fmt: skip
+    return recipe.checked(made, "blocks")
