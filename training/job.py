@@ -92,7 +92,7 @@ def prepare(request: Request) -> Prepared:
         raise InputError(f"{len(boxes.labelled)} labelled image is too few to train on: give at least {LEAST}")
     labelled = crop_cache.build(boxes.labelled, schema.points, recipe.crop, cache, "labelled")
     unlabelled = None
-    if method.unlabelled and not boxes.unlabelled:
+    if method.needs_unlabelled(recipe.options) and not boxes.unlabelled:
         raise InputError(_no_unlabelled(recipe.method, len(pools.hidden) + len(pools.unlabelled), request.boxes))
     if boxes.unlabelled:
         unlabelled = crop_cache.build(boxes.unlabelled, schema.points, recipe.crop, cache, "unlabelled")
@@ -109,7 +109,7 @@ def _schema(request: Request) -> LandmarkSchema:
 
 def _gather(request: Request, schema: LandmarkSchema) -> tuple[Pools, Boxes]:
     """The images of a run, from the published set that the recipe names or from the user's folders."""
-    data, needs_more = request.recipe.data, METHODS[request.recipe.method].unlabelled
+    data, needs_more = request.recipe.data, METHODS[request.recipe.method].needs_unlabelled(request.recipe.options)
     if data is not None:
         return gather(data, Copies(request.data, request.unlabelled, request.labelled), request.seed)
     pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lmdeploy.types import U8
 from training.data.crops import Crops
 from training.engine import processes
 from training.engine.fit import Schedule, Stage, Step
@@ -45,6 +46,9 @@ class Counter:
         """Labels in the middle of every crop."""
         centre = np.full_like(crops.points, crops.images.shape[1] / 2)
         return crops.with_points(centre, np.ones_like(centre[..., 0]))
+
+    def picture(self, name: str, image: U8) -> None:
+        """Keep nothing."""
 
     def report(self, network: Network, name: str) -> None:
         """Measure nothing."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -51,6 +51,7 @@ class Stage(BaseModel):
     """One training stage: its name in the run folder, its length and where the step size falls (in epochs).
 
     mu: unlabelled rows per labelled row in every batch, the first part being the labelled one; 0: one shuffled list.
+    rates: of weights whose name begins so, the step size as a multiple of the schedule's; the others have 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +60,7 @@ class Stage(BaseModel):
     epochs: int = Field(ge=1)
     decay_at: tuple[int, ...] = ()
     mu: int = Field(default=0, ge=0)
+    rates: dict[str, float] = {}
 
 
 EpochEnd = Callable[[int, dict[str, float]], None]
@@ -88,9 +90,11 @@ def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
     return float(0.1 ** sum(progress >= epoch for epoch in stage.decay_at))
 
 
-def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """The schedule's optimiser over all trainable weights of `network`."""
-    weights = [p for p in network.parameters() if p.requires_grad]
+def make_optimiser(
+    network: nn.Module, schedule: Schedule, rates: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """The schedule's optimiser over all trainable weights of `network`, in groups of one step size (Stage.rates)."""
+    weights = _groups(network, rates or {})
     lr, decay = schedule.lr, schedule.weight_decay
     if schedule.optimiser == "sgd":
         return torch.optim.SGD(weights, lr=lr, momentum=schedule.momentum, weight_decay=decay)
@@ -98,6 +102,15 @@ def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimi
         return torch.optim.RMSprop(weights, lr=lr, weight_decay=decay)
     family = torch.optim.Adam if schedule.optimiser == "adam" else torch.optim.AdamW
     return family(weights, lr=lr, betas=schedule.betas, weight_decay=decay)
+
+
+def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, weight in network.named_parameters():
+        if weight.requires_grad:
+            rate = next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
+            groups.setdefault(rate, []).append(weight)
+    return [{"params": weights, "rate": rate} for rate, weights in groups.items()]
 
 
 def seed_of(seed: int, stage: str, epoch: int) -> int:
@@ -127,7 +140,7 @@ def fit(
             behind = epoch + i / len(rows_of)
             rate = schedule.lr * factor(schedule, stage, behind)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
             losses = step(network, drawer.draw(rows, draw, epoch * len(rows_of) + i, behind / stage.epochs, share))
             fabric.backward(losses["loss"])
             processes.average_gradients(network)

@@ -14,6 +14,7 @@ from torch import nn
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
+from lmdeploy.types import U8
 from training.augment import config
 from training.data.crops import Crops
 from training.engine import checkpoint, metrics_log, plateau, processes, rounds
@@ -83,7 +84,7 @@ class Trainer:
         """
         file = self._file(stage)
         schedule = schedule or self.settings.schedule
-        plain = make_optimiser(network, schedule)
+        plain = make_optimiser(network, schedule, stage.rates)
         start = 0
         if file.is_file():
             saved = checkpoint.read(file)
@@ -153,6 +154,12 @@ class Trainer:
             write_file(folder / "preview.jpg", jpeg(sheet))
             self._board.picture(f"pseudo/{round_name}", sheet)
         return labelled
+
+    def picture(self, name: str, image: U8) -> None:
+        """Keep a picture u8[H,W,3] RGB of the training as pictures/NAME.jpg."""
+        if processes.first():
+            write_file(self.run / "pictures" / f"{name}.jpg", jpeg(image))
+            self._board.picture(f"pictures/{name}", image)
 
     def report(self, network: Network, name: str) -> None:
         """Measure a round on the test folder, where the run has one; the first process alone does."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from benchmarks.toy_faces import write_folder
 from training import job, recipe
@@ -50,6 +51,10 @@ def made_batch(pseudo: list[bool], coordinates: bool = False, landmarks: int = 4
     return batch
 
 
+TINY_PRETRAINING: dict[str, Any] = {
+    "epochs": [1, 1, 2], "batch": 6, "lr": 1e-3, "critics": {"hidden": 8, "widths": [8, 8]},
+}  # fmt: skip
+
 TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "supervised": {"epochs": 2, "decay_at": [], "oversample": 0},
     "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
@@ -63,8 +68,10 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
     "dst": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0, "reversal_steps": 2},
     "easy_hard": {"epochs": 2, "decay_at": [], "oversample": 0},
+    "fabrec": {"epochs": 2, "itl_epochs": 1, "oversample": 0, "sigma": 1.5, "pretraining": TINY_PRETRAINING},
     "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
     "hybridmatch": {"epochs": 2, "decay_at": [], "oversample": 0},
+    "scaf": {"epochs": 2, "oversample": 0, "sigma": 1.5, "pretraining": TINY_PRETRAINING},
     "stc": {"epochs": 2, "decay_at": [], "oversample": 0, "tasks": ["cls3", "std"]},
     "stld": {
         "epochs": 2, "decay_at": [], "pretrain_epochs": 2, "pretrain_decay_at": [], "oversample": 0, "rounds": 3,
@@ -85,12 +92,14 @@ NO_WEIGHT: dict[str, dict[str, Any]] = {
 """Options under which unlabelled data count for nothing; a method without any is exempt from that property."""
 
 TINY_NETWORKS: dict[str, dict[str, Any]] = {
+    "fabrec": {"kind": "fabrec", "size": 32, "widths": [8, 8, 8], "blocks": 1, "latent": 6},
     "hybridmatch": {"kind": "hybrid", "channels": 8, "profile_channels": 8, "reach": 3},
     "mae": {
         "backbone": "vit_tiny_patch16_224",
         "backbone_options": {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "out_indices": [1]},
         "lateral": False,
     },
+    "scaf": {"kind": "scaf", "size": 32, "widths": [8, 8, 8], "blocks": 1, "latent": 6},
     "stc": {"kind": "pipnet", "neighbours": 3},
 }
 """Fields of the network config of the methods that do not train the tiny heatmap network."""
@@ -103,6 +112,9 @@ def tiny_network(fields: dict[str, Any]) -> NetworkConfig:
         return pipnet.Config.model_validate({"backbone_options": small | {"out_indices": [0, 1, 2, 3]}} | fields)
     if fields.get("kind") == "hybrid":
         return hybrid.Config.model_validate({"backbone_options": small} | fields)
+    if fields.get("kind") in {"fabrec", "scaf"}:
+        made: NetworkConfig = TypeAdapter(NetworkConfig).validate_python(fields)
+        return made
     base = recipe.load("face68").network
     return base.model_copy(update={"backbone_options": small, "channels": 8} | fields)
 
