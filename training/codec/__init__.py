@@ -11,7 +11,6 @@ CODECS: dict[str, Codec] = {
     "point": Codec(coords.encode, coords.decode, point.measure, maps=False),
     "scaf": Codec(scaf.encode, scaf.decode, measures.of_maps),
     "softargmax": Codec(softargmax.encode, softargmax.decode, softargmax.measure),
-    "scaf": Codec(scaf.encode, scaf.decode, measures.of_maps),
     "stld": Codec(stld.encode, stld.decode, measures.of_maps),
     "subpixel": Codec(subpixel.encode, subpixel.decode, measures.of_maps),
     "ts3": Codec(ts3.encode, ts3.decode, measures.of_maps),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from training.engine import processes
 from training.engine.fit import Schedule, Stage, Step
 from training.engine.predictor import predict_crops
 from training.engine.progress import Length
+from training.engine.pseudo_labels import Quality
 from training.engine.sampler import batches
 from training.engine.train_set import Part, TrainSet
-from training.engine.trainer import Predict, Trainer
+from training.engine.trainer import Predict, Trainer, focused
 from training.models import Network
+from training.models.narrow import narrow
 
 Train = Callable[[Any, Any, Crops, Crops | None], Network]
 
@@ -42,13 +45,34 @@ class Counter:
         rows = batches(TrainSet(parts).lengths, size, stage.mu, torch.Generator().manual_seed(0), world)
         self.lengths.append(Length(stage.name, stage.epochs, sum(len(batch) for batch in rows)))
 
-    def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
-        """Labels in the middle of every crop."""
+    def pseudo_label(
+        self,
+        network: Network,
+        crops: Crops,
+        round_name: str,
+        predict: Predict = predict_crops,
+        quality: Quality | None = None,
+    ) -> Crops:
+        """Labels in the middle of every crop, all of the same quality."""
         centre = np.full_like(crops.points, crops.images.shape[1] / 2)
-        return crops.with_points(centre, np.ones_like(centre[..., 0]))
+        labelled = crops.with_points(centre, np.ones_like(centre[..., 0]))
+        return replace(labelled, quality=None if quality is None else np.zeros(len(crops), np.float32))
+
+    def keep_chosen(self, labelled: Crops, rows: tuple[int, ...], round_name: str) -> None:
+        """Note nothing."""
 
     def picture(self, name: str, image: U8) -> None:
         """Keep nothing."""
+
+    def once(self, name: str, make: Callable[[], str], guess: str) -> str:
+        """The guess."""
+        return guess
+
+    def focus(self, network: Network) -> Network:
+        """The network of the target's branch alone."""
+        small = narrow(network, self.settings.spec.parts, self.settings.target)
+        self.settings = focused(self.settings, small)
+        return small
 
     def report(self, network: Network, name: str) -> None:
         """Measure nothing."""

@@ -27,6 +27,7 @@ from training.engine import processes
 from training.engine.batch import Batch, Drawer
 from training.engine.progress import RunProgress
 from training.engine.sampler import batches
+from training.models.sepbn import begin_epoch
 
 Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
 """(network, batch) -> scalars, among them `loss`."""
@@ -39,7 +40,8 @@ class Schedule(BaseModel):
 
     batch: int = Field(default=16, gt=0)  # of each process
     lr: float = Field(default=1e-4, gt=0)
-    decay: Literal["step", "cosine"] = "step"  # step: x0.1 at the method's decay epochs
+    decay: Literal["step", "cosine"] = "step"  # step: falls at the method's decay epochs
+    lr_end: float = Field(default=0.0, ge=0)  # where cosine ends
     warm_up: float = Field(default=0.0, ge=0, lt=1)  # share of the stage in which lr rises from 0
     weight_decay: float = 0.0
     optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
@@ -50,6 +52,7 @@ class Schedule(BaseModel):
 class Stage(BaseModel):
     """One training stage: its name in the run folder, its length and where the step size falls (in epochs).
 
+    decay_by: what it is multiplied with there.
     mu: unlabelled rows per labelled row in every batch, the first part being the labelled one; 0: one shuffled list.
     rates: of weights whose name begins so, the step size as a multiple of the schedule's; the others have 1.
     """
@@ -59,6 +62,7 @@ class Stage(BaseModel):
     name: str
     epochs: int = Field(ge=1)
     decay_at: tuple[int, ...] = ()
+    decay_by: float = Field(default=0.1, gt=0, le=1)
     mu: int = Field(default=0, ge=0)
     rates: dict[str, float] = {}
 
@@ -86,8 +90,9 @@ def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
     if share < schedule.warm_up:
         return share / schedule.warm_up
     if schedule.decay == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (share - schedule.warm_up) / (1 - schedule.warm_up)))
-    return float(0.1 ** sum(progress >= epoch for epoch in stage.decay_at))
+        end = schedule.lr_end / schedule.lr
+        return end + (1 - end) / 2 * (1 + math.cos(math.pi * (share - schedule.warm_up) / (1 - schedule.warm_up)))
+    return float(stage.decay_by ** sum(progress >= epoch for epoch in stage.decay_at))
 
 
 def make_optimiser(
@@ -134,6 +139,7 @@ def fit(
         seed = seed_of(plan.seed, stage.name, epoch)
         torch.manual_seed(seed + share.rank)
         draw = torch.Generator().manual_seed(seed)
+        begin_epoch(network)
         rows_of = batches(drawer.data.lengths, schedule.batch, stage.mu, draw, share.world)
         means = _Means()
         for i, rows in enumerate(rows_of):

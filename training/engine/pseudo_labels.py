@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
@@ -25,6 +28,14 @@ SHOWN = 8  # crops of the picture
 SIDE = 192  # px of each
 
 
+class Quality(NamedTuple):
+    """Who judges labels: the network `judge`, `kind` of judgement, and of(labelled crops) -> f32[N], higher better."""
+
+    judge: nn.Module
+    kind: str
+    of: Callable[[Crops], F32]
+
+
 def predict_shared(
     predict: Predict, network: Network, spec: ModelSpec, crops: Crops, device: torch.device
 ) -> tuple[F32, F32]:
@@ -33,9 +44,7 @@ def predict_shared(
     Each process takes a run of whole prediction batches, so the answer does not depend on their number.
     """
     share = processes.share()
-    batch = predictor.BATCH
-    blocks = -(-len(crops) // batch)
-    first, last = (min(blocks * r // share.world * batch, len(crops)) for r in (share.rank, share.rank + 1))
+    first, last = _own(len(crops))
     points, score = crops.points[:0], np.zeros((0, crops.points.shape[1]), np.float32)
     if first < last:
         mine = predict(network, spec, crops if share.world == 1 else crops.rows(first, last), device)
@@ -43,21 +52,52 @@ def predict_shared(
     return processes.gather(points), processes.gather(score)
 
 
-def keep(folder: Path, labelled: Crops, network: Network, seed: int) -> None:
-    """Write landmarks.csv (image px, with scores), about.json and preview.jpg of one round's pseudo-labels."""
+def judged(quality: Quality, labelled: Crops) -> Crops:
+    """The crops with the quality of their labels; every process judges a run of them."""
+    first, last = _own(len(labelled))
+    found = quality.of(labelled.rows(first, last)) if first < last else np.zeros(0, np.float32)
+    return replace(labelled, quality=processes.gather(found))
+
+
+def _own(count: int) -> tuple[int, int]:
+    """First and last + 1 of this process's run of whole prediction batches among `count` crops."""
+    share, batch = processes.share(), predictor.BATCH
+    blocks = -(-count // batch)
+    first, last = (min(blocks * r // share.world * batch, count) for r in (share.rank, share.rank + 1))
+    return first, last
+
+
+def keep(folder: Path, labelled: Crops, network: Network, seed: int, quality: Quality | None = None) -> None:
+    """Write landmarks.csv (image px, with scores) and about.json of one round's pseudo-labels.
+
+    quality: who has judged them; writes quality.csv too.
+    """
     labels = labels_csv(labelled.names, labelled.points_frame(labelled.points), labelled.score).encode()
-    teacher = hashlib.sha256()
-    for value in network.state_dict().values():
-        teacher.update(value.cpu().numpy().tobytes())
-    about = {
+    about: dict[str, int | str] = {
         "images": len(labelled),
         "labels_sha256": hashlib.sha256(labels).hexdigest(),
         "round": folder.name,
         "seed": seed,
-        "teacher_sha256": teacher.hexdigest(),
+        "teacher_sha256": _digest(network),
     }
+    if quality is not None and labelled.quality is not None:
+        about |= {"quality": quality.kind, "judge_sha256": _digest(quality.judge)}
+        lines = [f"{name},{value:.6g}" for name, value in zip(labelled.names, labelled.quality, strict=True)]
+        write_file(folder / "quality.csv", "\n".join(["image,quality", *lines, ""]).encode())
     write_file(folder / "landmarks.csv", labels)
     write_file(folder / "about.json", (json.dumps(about, indent=1) + "\n").encode())
+
+
+def keep_chosen(folder: Path, labelled: Crops, rows: tuple[int, ...]) -> None:
+    """Write chosen.txt: names of the pseudo-labelled images that are trained on."""
+    write_file(folder / "chosen.txt", "".join(f"{labelled.names[row]}\n" for row in rows).encode())
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def picture(crops: Crops) -> U8:

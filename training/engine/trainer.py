@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from lmdeploy.atomic import write_file
 from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import InputError
+from lmdeploy.parts import one_part
 from lmdeploy.types import U8
 from training.augment import config
 from training.data.crops import Crops
@@ -24,25 +25,34 @@ from training.engine.devices import share_norms
 from training.engine.fit import EpochEnd, Plan, Schedule, Stage, Step, fit, make_optimiser
 from training.engine.predictor import predict_crops
 from training.engine.progress import RunProgress
-from training.engine.pseudo_labels import Predict, jpeg, keep, picture, predict_shared
+from training.engine.pseudo_labels import Predict, Quality, jpeg, judged, keep, keep_chosen, picture, predict_shared
 from training.engine.train_set import Part, TrainSet
 from training.models import Network, NetworkConfig, build
+from training.models.narrow import narrow
 
 __all__ = ["Predict", "Report", "Settings", "Trainer"]
 
-Report = Callable[[Network, str], None]
+Report = Callable[[Network, str, ModelSpec], None]
+"""(network, name of the round, what the network is)."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all stages of a run share."""
+    """What all stages of a run share; target: label of the part that --data is, where there are several."""
 
     spec: ModelSpec
     network: NetworkConfig
     schedule: Schedule
     augment: config.Config
     seed: int
+    target: str = ""
+
+
+def focused(settings: Settings, network: Network) -> Settings:
+    """The settings of a run that goes on with the target's branch alone."""
+    part = next(part for part in settings.spec.parts if part.label == settings.target)
+    return replace(settings, spec=one_part(settings.spec, part), network=network.cfg)
 
 
 class Trainer:
@@ -142,14 +152,25 @@ class Trainer:
         cfg, spec = self.settings.network, self.settings.spec
         return Drawer(TrainSet(parts), spec, cfg.unit(spec.crop.size), self.settings.augment, self.fabric.device)
 
-    def pseudo_label(self, network: Network, crops: Crops, round_name: str, predict: Predict = predict_crops) -> Crops:
-        """The crops with the network's own labels and scores; kept in the run folder with round, teacher and seed."""
+    def pseudo_label(
+        self,
+        network: Network,
+        crops: Crops,
+        round_name: str,
+        predict: Predict = predict_crops,
+        quality: Quality | None = None,
+    ) -> Crops:
+        """The crops with the network's own labels and scores; kept in the run folder with round, teacher and seed.
+
+        quality: judges the labels; its judgement is kept beside them.
+        """
         network.eval()
         points, score = predict_shared(predict, network, self.settings.spec, crops, self.fabric.device)
         labelled = crops.with_points(points, score)
+        labelled = labelled if quality is None else judged(quality, labelled)
         if processes.first():
             folder = self.run / "pseudo" / round_name
-            keep(folder, labelled, network, self.settings.seed)
+            keep(folder, labelled, network, self.settings.seed, quality)
             sheet = picture(labelled)
             write_file(folder / "preview.jpg", jpeg(sheet))
             self._board.picture(f"pseudo/{round_name}", sheet)
@@ -161,13 +182,39 @@ class Trainer:
             write_file(self.run / "pictures" / f"{name}.jpg", jpeg(image))
             self._board.picture(f"pictures/{name}", image)
 
+    def keep_chosen(self, labelled: Crops, rows: tuple[int, ...], round_name: str) -> None:
+        """Note in the run folder which of a round's pseudo-labels are trained on."""
+        if processes.first():
+            keep_chosen(self.run / "pseudo" / round_name, labelled, rows)
+
+    def once(self, name: str, make: Callable[[], str], guess: str) -> str:
+        """Text of the run folder's file NAME, as an interrupted run left it, else what make() says, which it keeps.
+
+        All processes call it. guess: what stands for the text where a run's length is counted without training.
+        """
+        file = self.run / name
+        there = file.is_file()
+        processes.barrier()  # so that none sees the file that another writes now, and waits in vain for its make()
+        if there:
+            return file.read_text(encoding="utf-8")
+        text = make()
+        if processes.first():
+            write_file(file, text.encode())
+        return text
+
     def report(self, network: Network, name: str) -> None:
         """Measure a round on the test folder, where the run has one; the first process alone does."""
         if processes.first():
-            self._report(network, name)
+            self._report(network, name, self.settings.spec)
             self._board.scalars("rounds", len(self.rounds), rounds.figures(self.run, name))
             self.rounds.append(name)
             self._board.close()
+
+    def focus(self, network: Network) -> Network:
+        """A network of the target's branch alone; from here on the run, its report and its checkpoints are of it."""
+        small = narrow(network, self.settings.spec.parts, self.settings.target)
+        self.settings = focused(self.settings, small)
+        return small.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def finish(self, network: Network) -> Path:
         """Write the run's final checkpoint."""

@@ -72,13 +72,6 @@ MULTI_TASK = {
     "test_a_teacher_gets_no_gradient": "both passes of ELT get the gradient; see test_elt",
     "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
 }
-AUTOENCODER = {
-    "test_every_pseudo_label_set_is_kept_with_its_teacher": "unlabelled images are reconstructed, never labelled",
-    "test_start_from_init_needs_weights": "there are no rounds: --init is what pretraining starts from",
-    "test_start_from_init_labels_with_exactly_the_given_model": "there are no rounds and no labels of the given model",
-    "test_a_teacher_gets_no_gradient": "it has no teacher; that the generator stays as it is stands in test_scaf",
-    "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
-}
 
 METHODS: dict[str, Method] = {
     "active_learning": Method(
@@ -110,7 +103,6 @@ METHODS: dict[str, Method] = {
     ),
     "spaco": Method(spaco.Config, spaco.train, exempt=STUDENTS, networks=("ts3",)),
     "spl": Method(spl.Config, spl.train, exempt=STUDENTS, networks=("ts3",)),
-    "scaf": Method(scaf.Config, scaf.train, exempt=AUTOENCODER, networks=("scaf",), unless="autoencoder"),
     "stc": Method(stc.Config, stc.train, exempt=CURRICULUM, networks=("pipnet",)),
     "stld": Method(stld.Config, stld.train, exempt=PUBLISHED),
     "supervised": Method(supervised.Config, supervised.train, unlabelled=False),

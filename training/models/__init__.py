@@ -46,7 +46,6 @@ KINDS: dict[str, Kind] = {
     "scaf": Kind(scaf.ScafConfig, scaf.Scaf),
     "seq_mt": Kind(seq_mt.Config, seq_mt.SeqMT),
     "ts3": Kind(students.Config, students.Students),
-    "scaf": Kind(scaf.ScafConfig, scaf.Scaf),
     "transformer": Kind(transformer.Config, transformer.Transformer),
 }
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from training.models.cpm import Cpm
+from training.models.hourglass import StackedHourglass
 from training.models.hybrid import Hybrid
 from training.models.pipnet import PipNet
 
@@ -14,10 +16,10 @@ from training.models.pipnet import PipNet
 class RawOutputs(nn.Module):
     """forward(x) -> network.raw(x); shares the network's weights."""
 
-    def __init__(self, network: PipNet | Hybrid) -> None:
+    def __init__(self, network: PipNet | Hybrid | Cpm | StackedHourglass) -> None:
         """Wrap `network`."""
         super().__init__()
-        self.network: PipNet | Hybrid = network
+        self.network: PipNet | Hybrid | Cpm | StackedHourglass = network
 
     def forward(self, x: Tensor) -> tuple[Tensor | tuple[Tensor, ...], ...]:
         """The raw outputs for x f32[B,3,S,S]; see the network's `raw`."""

@@ -1,0 +1,104 @@
+"""SPaCo: self-paced co-training of the students, TS3's second rival (TS3, Section 4.4 and Fig. 4; Ma et al. 2017).
+
+    train every student on L                                        Eq. 2
+    v_s = 0
+    for i = 1 .. S:
+        for every student s:
+            y_u = points of the mean of all students' maps on U
+            l_u = |maps of student s - the Gaussians at y_u|^2, as a multiple of their median
+            ex  = the floor(r i |U|) of lowest l_u - gamma sum over the others b of v_b(u)
+            v_s = 1 on ex, else 0
+            student s = new, trained on L + ex
+    result: the mean of the students' maps
+
+gamma: 0.3. Lowering the loss of what another student has chosen is SPaCo's threshold lambda + gamma v_b; lambda
+follows from the number that is asked for.
+
+Differs from the paper: TS3 does not say how its rivals are trained; they are trained here as its own students are,
+with as many pseudo-labels in every step. The median gives gamma the same meaning whatever the loss's scale is.
+`start`, `student` and `oversample` as in ts3.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from lmdeploy.types import F32
+from training.data.crops import Crops
+from training.engine.trainer import Trainer
+from training.methods.round_zero import Start
+from training.methods.students import (
+    CPM,
+    HOURGLASS,
+    Learning,
+    Training,
+    best,
+    chosen,
+    first_students,
+    own_loss,
+    quota,
+    retrained,
+    truth_of,
+)
+from training.models.students import Students
+
+
+class Config(BaseModel):
+    """Steps, selection and trainings; the defaults are those of TS3's comparison."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=5, ge=0)  # S
+    r: float = Field(default=0.1, ge=0, le=1)
+    gamma: float = Field(default=0.3, ge=0)
+    sigma: float = Field(default=3.0, gt=0)  # of all targets, crop px
+    start: Start = "train"
+    student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
+    oversample: int = 0
+    students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
+
+    @property
+    def rounds(self) -> int:
+        """Half-steps, each with pseudo-labels of its own."""
+        return self.steps * len(self.students)
+
+    @property
+    def learning(self) -> Learning:
+        """What the students' trainings share."""
+        return Learning("spaco", self.students, self.sigma, self.oversample, self.student == "fresh")
+
+
+def agreed(quality: F32 | None, others: list[tuple[int, ...]], gamma: float) -> F32:
+    """-l_u + gamma sum_b v_b(u), f32[N].
+
+    Args:
+        quality: minus the losses, f32[N].
+        others: the rows that each other student has chosen.
+        gamma: as in the Config.
+    """
+    assert quality is not None
+    scale = max(float(np.median(-quality)), float(np.finfo(np.float32).tiny))
+    found: F32 = (quality / scale).astype(np.float32)
+    for rows in others:
+        found[list(rows)] += gamma
+    return found
+
+
+def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Students:
+    """The steps above; returns the students as one network."""
+    truth = truth_of(cfg.learning, trainer, labelled)
+    network = first_students(cfg.learning, trainer, truth, cfg.start)
+    v: dict[int, tuple[int, ...]] = {}
+    for i in range(1, cfg.steps + 1):
+        for a in range(len(network.students)):
+            name, own = f"round{i}-student{a + 1}", network.student(a)
+            pseudo = trainer.pseudo_label(network, unlabelled, name, quality=own_loss(cfg.learning, trainer, own))
+            worth = agreed(pseudo.quality, [rows for b, rows in v.items() if b != a], cfg.gamma)
+            v[a] = best(worth, quota(cfg.r, i, len(unlabelled)))
+            trainer.keep_chosen(pseudo, v[a], name)
+            network = retrained(cfg.learning, trainer, network, a, [truth, chosen(truth, pseudo, v[a])], name)
+        trainer.report(network, f"round{i}")
+    return network
