@@ -18,22 +18,45 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lmdeploy.errors import InputError
+from training.models.convert_bn import convert
+from training.models.sepbn import Options
+from training.models.vanilla_cnn import VANILLA, VanillaMaps
 from training.weights import load_into
 
 HRNET = {"feature_location": "", "out_indices": (1, 2, 3, 4)}  # without the stem and the classifier's widening
 
 
-def feature_maps(name: str, options: dict[str, Any], pretrained: bool | str) -> tuple[nn.Module, list[int], list[int]]:
+def feature_maps(
+    name: str, options: dict[str, Any], pretrained: bool | str, sepbn: Options | None = None
+) -> tuple[nn.Module, list[int], list[int]]:
     """A network from f32[B,3,S,S] to its feature maps, with the stride (crop px) and the channels of each map.
 
     Args:
-        name: any timm model that offers feature maps.
+        name: any timm model that offers feature maps, or `vanilla_cnn`.
         options: passed to timm, e.g. {"channels": [48, 64, 96, 128]}.
         pretrained: fetch ImageNet weights, or a file of `lmdeploy data convert-weights`.
+        sepbn: which batch norms become separable ones, after the weights are loaded; none where it is None.
 
     Raises:
         InputError: no such model, no feature maps, or weights that cannot be fetched or do not fit.
     """
+    make = _vanilla if name == VANILLA else _of_timm
+    net, reductions, channels = make(name, options, pretrained)
+    if sepbn is not None:
+        convert(net, sepbn)
+    return net, reductions, channels
+
+
+def _vanilla(name: str, options: dict[str, Any], pretrained: bool | str) -> tuple[nn.Module, list[int], list[int]]:
+    if pretrained is True:
+        raise InputError(f"there are no ImageNet weights for {name!r}: set network.pretrained = false, or to a file")
+    net = VanillaMaps(**options)
+    if isinstance(pretrained, str):
+        load_into(net, pretrained, name)
+    return net, [net.reduction], [net.channels[-1]]
+
+
+def _of_timm(name: str, options: dict[str, Any], pretrained: bool | str) -> tuple[nn.Module, list[int], list[int]]:
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
         raise InputError(f"backbone {name!r} is not in timm; did you mean one of: {near}?")
@@ -86,7 +109,7 @@ def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The user's options over what the family needs to give maps of any crop."""
     if name.startswith("hrnet"):
         return HRNET | options
-    about = timm.get_pretrained_cfg(name)
+    about = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if about is not None and about.fixed_input_size and "img_size" not in options:
         return {"dynamic_img_size": True} | options
     return options

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from training.models.backbone import check_size
+from training.models.sepbn import Options
 
 
 class NetworkOptions(BaseModel):
@@ -35,12 +36,20 @@ class NetworkOptions(BaseModel):
     def check(self, size: int) -> None:
         """InputError unless the network takes crops of side `size`."""
 
+    def for_parts(self, points: tuple[int, ...]) -> Self:
+        """The config for data sets of so many points each; only a network with branches differs by them."""
+        return self
+
 
 class OnBackbone(NetworkOptions):
-    """A network on a timm backbone."""
+    """A network on a timm backbone.
+
+    sepbn: put separable batch norms into the backbone; none without the table.
+    """
 
     backbone: str = "resnet18"  # any timm model that offers feature maps
     backbone_options: dict[str, Any] = {}  # passed to timm, e.g. channels = [48, 64, 96, 128]
+    sepbn: Options | None = None
 
     @property
     def trunk(self) -> str:

@@ -47,7 +47,7 @@ class Heatmap(Network):
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
         super().__init__(cfg, landmarks)
-        self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
+        self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained, cfg.sepbn)
         self.parallel = is_parallel(cfg.backbone, cfg.backbone_options)
         steps = _doublings(cfg, reductions[0] if self.parallel else reductions[-1])
         self.width = sum(widths) if self.parallel else cfg.channels if steps else widths[-1]

@@ -56,7 +56,7 @@ class Hybrid(Network):
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
         super().__init__(cfg, landmarks)
-        self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
+        self.backbone, reductions, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained, cfg.sepbn)
         last = reductions[-1]
         if cfg.stride & (cfg.stride - 1) or last % cfg.stride or last < cfg.stride:
             raise InputError(

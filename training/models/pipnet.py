@@ -57,7 +57,7 @@ class PipNet(Network):
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; until `place` the neighbours are the next ones in order."""
         super().__init__(cfg, landmarks)
-        self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
+        self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained, cfg.sepbn)
         count = min(cfg.neighbours, landmarks - 1)
         order = torch.arange(landmarks).unsqueeze(1) + torch.arange(1, count + 1)
         self.register_buffer("neighbours", order % landmarks)

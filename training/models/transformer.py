@@ -50,7 +50,7 @@ class Transformer(Network):
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Build the network for K = `landmarks` points; random weights unless cfg.pretrained."""
         super().__init__(cfg, landmarks)
-        self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained)
+        self.backbone, _, widths = feature_maps(cfg.backbone, cfg.backbone_options, cfg.pretrained, cfg.sepbn)
         self.parallel = is_parallel(cfg.backbone, cfg.backbone_options)
         self.project = nn.Conv2d(sum(widths) if self.parallel else widths[-1], cfg.width, 1)
         self.query = nn.Parameter(torch.randn(landmarks, cfg.width))
