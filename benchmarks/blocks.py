@@ -6,7 +6,8 @@ Figures of five squares and a triangle, a share of them with landmarks; Seq-MT w
 or all of these, Comm-MT and Heatmap-MT beside it. Everything is drawn here: no data are needed. Every cell takes the
 same number of steps with the same number of labelled images; no augmentation, weights of the last step, px of the
 60 px image on test images that no training saw. A finished cell is not run again. The default is a reduced schedule
-for one processor core (1 seed, 5 and 20 %); --long is meant for a GPU: all ratios, 5 seeds, 15,000 steps of 64.
+for one processor core: 5 and 20 %, one seed, 3,000 steps of 16, maps of 30 px; --long is meant for a GPU: all ratios,
+five seeds, 15,000 steps of 64, maps of 60 px.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from training.data import blocks
 from training.data.drawn import subset
 from training.engine.predictor import pick_device
 
-CPU = Plan(steps=1000, batch=16, lr=1e-3, test=1000)
-LONG = Plan(steps=15_000, batch=64, lr=1e-3)
+CPU = Plan(steps=3000, batch=16, lr=3e-4, side=30)
+LONG = Plan(steps=15_000, batch=64, lr=3e-4)
 TINY = Plan(steps=6, batch=4, lr=1e-3, channels=4, train=60, test=30, precision="32")
 CPU_CELLS = (
     ("seq_mt", "L"), ("seq_mt", "L+A"), ("seq_mt", "L+ELT"), ("seq_mt", "L+ELT+A"),

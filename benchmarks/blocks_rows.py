@@ -46,12 +46,14 @@ class Plan:
     """What all cells share.
 
     steps: optimiser steps of every cell, the same for all. batch: labelled images of a step (as many unlabelled ones
-    beside them where a cell uses any). train: training images. test: test images that are measured.
+    beside them where a cell uses any). side: of the maps of Seq-MT and Heatmap-MT, px; the images are shrunk to it
+    (Comm-MT always sees 60 px). train: training images. test: test images that are measured.
     """
 
     steps: int
     batch: int
     lr: float
+    side: int = 60
     channels: int = 32
     train: int = TRAIN
     test: int = TRAIN
@@ -97,7 +99,8 @@ def labelled_of(plan: Plan, ratio: int) -> int:
 
 def recipe_of(cell: Cell, plan: Plan) -> Recipe:
     """The cell as a recipe: losses by its variant, epochs such that it takes about plan.steps steps."""
-    network = NETWORKS[cell.kind].model_validate({"channels": plan.channels})
+    side = 60 if cell.kind == "comm_mt" else plan.side
+    network = NETWORKS[cell.kind].model_validate({"channels": plan.channels, "side": side})
     options: dict[str, Any] = {
         "attribute": float("A" in cell.variant.split("+")),
         "alpha": float("ELT" in cell.variant),

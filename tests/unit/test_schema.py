@@ -55,6 +55,7 @@ NORMALISERS = {
     "blocks6": ("image", (), (), None),
     "shapes2": ("image", (), (), None),
 }
+FIGURES = {"blocks6", "shapes2"}  # their classes are told apart by their mirror images
 HANDS = {"hand37", "hgr25"}  # a mirrored right hand is a left one
 
 
@@ -81,7 +82,7 @@ def test_counts_names_and_normaliser(name):
     assert schema.points == len(schema.names) == POINTS[name]
     assert len(set(schema.names)) == schema.points
     assert (rule.kind, rule.a, rule.b, rule.length_mm) == NORMALISERS[name]
-    assert schema.mirror == (name not in HANDS)
+    assert schema.mirror == (name not in HANDS | FIGURES)
 
 
 @pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in HANDS])
@@ -141,7 +142,7 @@ def test_a_wrong_schema_is_refused_with_the_reason(tmp_path, old, new, said):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="aflw19, cofw29, face5, hand37, hgr25, ibug49, ibug68, wflw98"):
+    with pytest.raises(InputError, match="aflw19, blocks6, cofw29, face5, hand37, hgr25, ibug49, ibug68, shapes2, wflw98"):
         load_schema("ibug69")
 
 

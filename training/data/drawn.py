@@ -14,7 +14,6 @@ from training.data.crops import labels_csv
 
 SIDE = 60  # px
 FINER = 4  # drawn at 4 x 60 px, then averaged over areas
-SHIFT = 4  # binary digits of sub-pixel precision in OpenCV's drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,25 @@ def rotation(angle: float) -> F64:
 
 
 def fill(outlines: list[F64]) -> U8:
-    """White convex outlines f64[N,2] (px of the 60-px image, integers are pixel centres) on black: u8[60,60]."""
+    """White convex outlines f64[N,2] (px of the 60-px image, integers are pixel centres) on black: u8[60,60].
+
+    A pixel of the finer picture is white where its centre lies inside; OpenCV's own filling paints the edge too.
+    """
     canvas = np.zeros((SIDE * FINER, SIDE * FINER), np.uint8)
     for outline in outlines:
-        fine = (outline + 0.5) * FINER - 0.5
-        cv2.fillConvexPoly(canvas, np.round(fine * (1 << SHIFT)).astype(np.int32), 255, cv2.LINE_8, SHIFT)
+        _paint(canvas, (outline + 0.5) * FINER - 0.5)
     return np.asarray(cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _paint(canvas: U8, outline: F64) -> None:
+    """Set the pixels of canvas whose centre lies inside a convex outline f64[N,2], canvas px."""
+    low = np.clip(np.ceil(outline.min(axis=0)), 0, len(canvas)).astype(int)
+    high = np.clip(np.floor(outline.max(axis=0)) + 1, 0, len(canvas)).astype(int)
+    x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+    edges = np.roll(outline, -1, axis=0) - outline
+    side = [dx * (y - py) - dy * (x - px) for (dx, dy), (px, py) in zip(edges, outline, strict=True)]
+    inside = (np.min(side, axis=0) >= 0) | (np.max(side, axis=0) <= 0)  # the outline may run either way round
+    canvas[low[1] : high[1], low[0] : high[0]][inside] = 255
 
 
 def subset(classes: Array, count: int, seed: int) -> Array:

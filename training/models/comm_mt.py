@@ -22,6 +22,7 @@ from training.models import attribute_head
 from training.models.attribute_head import AttributeHead
 from training.models.base import Network, NetworkOptions
 from training.models.grey import check_side, grey
+from training.models.seq_mt import he_initialised
 
 BLOCKS = 4
 
@@ -51,7 +52,7 @@ class CommMT(Network):
         for i in range(BLOCKS):
             conv = nn.Conv2d(cfg.channels if i else 1, cfg.channels, 7, padding=3)
             layers += [conv, nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        self.trunk = he_initialised(nn.Sequential(*layers, nn.Flatten()))
         self.common = nn.Sequential(nn.Linear(cfg.channels * (cfg.side >> BLOCKS) ** 2, cfg.width), nn.ReLU())
         self.main = nn.Linear(cfg.width, landmarks * 2)
 
