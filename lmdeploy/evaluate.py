@@ -32,7 +32,8 @@ class Evaluation(BaseModel):
     nme, nme_51 (ibug68 without the jaw), nme_ci (95 % bootstrap over identities), fr and per_landmark are in per
     cent of the normaliser, auc is in [0, 1]; fr and auc are taken at `threshold` per cent. images: how many the
     figures are made of; dropped: how many are missing, because no box was found or the normaliser's points are not
-    annotated. per_landmark holds None for a point that is never annotated. mre_mm and sdr (by radius in mm) are given
+    annotated. per_landmark holds None for a point that is never annotated
+    or not counted. mre_mm and sdr (by radius in mm) are given
     only where the schema knows a true length.
     """
 
@@ -92,7 +93,7 @@ def evaluate_folder(
 ) -> tuple[Outcome, Evaluation]:
     """Read a labelled folder, predict and measure; `boxes` may also be haar, whole_image or yunet (with its file).
 
-    how: `frame`, `normaliser` and `threshold` as in `measure`. Returns what `plots.write_plots` takes.
+    how: `frame`, `normaliser`, `threshold` and `subset` as in `measure`. Returns what `plots.write_plots` takes.
     """
     detector = None if boxes in ("gt", "file") else open_detector(boxes, yunet)
     samples = read_labelled(folder, model.spec.landmarks)
@@ -101,17 +102,25 @@ def evaluate_folder(
 
 
 def measure(
-    outcome: Outcome, frame: Frame = "image", normaliser: str | None = None, threshold: float = THRESHOLD
+    outcome: Outcome,
+    frame: Frame = "image",
+    normaliser: str | None = None,
+    threshold: float = THRESHOLD,
+    subset: str | None = None,
 ) -> Evaluation:
     """All figures of an outcome; a sample without an annotated normaliser is dropped and named.
 
-    frame, normaliser: as in `evaluate`. threshold: of fr and auc, per cent; TS3 takes 8 on 300-VW.
+    frame, normaliser: as in `evaluate`. threshold: of fr and auc, per cent; TS3 takes 8 on 300-VW. subset: only these
+    points count (metrics.SUBSETS); the normaliser's may be others.
     """
     if not threshold > 0:
         raise InputError(f"threshold {threshold:g}: give a share of the normaliser in per cent, more than 0")
     spec = outcome.model.spec
     rule = metrics.normaliser_of(spec.landmarks, normaliser)
     scaled = scaled_errors(outcome, frame, rule)
+    if subset is not None:
+        counted = np.isin(np.arange(scaled.shape[1]), metrics.subset_of(spec.landmarks, subset))
+        scaled = np.where(counted, scaled, np.nan)
     nme = metrics.mean_of_seen(scaled, axis=1)
     kept = np.isfinite(nme)
     people = [sample.identity for sample, ok in zip(outcome.samples, kept, strict=True) if ok]
@@ -126,7 +135,7 @@ def measure(
         model=spec.name,
         digest=outcome.model.digest,
         provider=outcome.model.backend.provider,
-        landmarks=spec.landmarks.name,
+        landmarks=spec.landmarks.name if subset is None else f"{spec.landmarks.name}: {subset}",
         normaliser=rule.name,
         frame=frame,
         boxes=outcome.boxed.source,
@@ -137,7 +146,7 @@ def measure(
         nme_ci=(100 * low, 100 * high),
         per_landmark=_per_cent(metrics.mean_of_seen(scaled, axis=0)),
         **figures,
-        **_more(outcome, scaled, rule),
+        **(_more(outcome, scaled, rule) if subset is None else {}),
     )
 
 

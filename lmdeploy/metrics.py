@@ -18,6 +18,10 @@ from lmdeploy.types import F64, Array, Box
 
 INTER_PUPIL = Normaliser(kind="distance", name="inter-pupil", a=tuple(range(36, 42)), b=tuple(range(42, 48)))
 INNER_51 = tuple(range(17, 68))  # ibug68 without the jaw
+# Parts of a schema's points: 300-VW is measured on 49 of ibug68 (no jaw, no inner corners of the mouth)
+SUBSETS: dict[str, dict[str, tuple[int, ...]]] = {
+    "ibug68": {"ibug49": tuple(k for k in INNER_51 if k not in (60, 64)), "inner51": INNER_51}
+}
 SDR_RADII_MM = (2.0, 2.5, 3.0, 4.0, 6.0, 9.0, 10.0)
 # hand37's own wrist pair, 0-4, is the universal-landmark evaluation's; Payer's is about 8 % shorter
 WRIST_1_5 = Normaliser(kind="distance", name="wrist width 1-5", a=(1,), b=(5,), length_mm=50.0)
@@ -33,6 +37,15 @@ def normaliser_of(schema: LandmarkSchema, name: str | None = None) -> Normaliser
     if name is not None and name not in known:
         raise InputError(f"schema {schema.name} has no normaliser {name!r}: choose one of {', '.join(known)}")
     return known[name or schema.normaliser.name]
+
+
+def subset_of(schema: LandmarkSchema, name: str) -> tuple[int, ...]:
+    """Indices of the points of a named part of the schema."""
+    known = SUBSETS.get(schema.name, {})
+    if name not in known:
+        choose = f"choose one of {', '.join(known)}" if known else "it has none"
+        raise InputError(f"schema {schema.name} has no part {name!r}: {choose}")
+    return known[name]
 
 
 def radial_errors(pred: Array, truth: Array) -> F64:

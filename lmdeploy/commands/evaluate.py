@@ -31,6 +31,7 @@ BOXES = click.Choice(["gt", "file", "haar", "yunet", "whole_image"])
     "--normaliser", help="Another than the schema's own: inter-pupil for ibug68, 'wrist width 1-5' for hand37."
 )
 @click.option("--threshold", default=10.0, show_default=True, help="Of FR and AUC, % of the normaliser.")
+@click.option("--subset", help="Only a part of the points counts: ibug49 (300-VW's) or inner51, both of ibug68.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write the figures as JSON; - is standard output.")
 @click.option("--plots", type=FILE, help="Folder for the cumulative error curve and a sheet of the worst cases.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the network.")

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from lmdeploy import metrics
 from lmdeploy.boxes import boxes_for
 from lmdeploy.dataset import Sample, read_labelled
 from lmdeploy.errors import DataError, InputError
@@ -56,6 +57,28 @@ def test_the_truth_has_no_error(samples):
     assert (result.images, result.dropped, result.boxes) == (12, 0, "gt")
     assert (result.normaliser, result.frame, result.threshold) == ("inter-ocular", "image", 10)
     assert (result.provider, result.digest, result.model) == ("FakeProvider", "0" * 64, "fake")
+
+
+def test_the_49_points_of_300_vw_are_measured_up_to_8_per_cent(samples):
+    """Errors of the jaw and of the inner corners of the mouth count nothing; the eye corners still normalise."""
+    inner = [k for k in range(17, 68) if k not in (60, 64)]
+    shifts, answers = np.linspace(0, 6, 12), []
+    for sample, shift in zip(samples, shifts, strict=True):
+        moved = sample.points + np.where(np.isin(np.arange(68), inner), shift, 500.0)[:, None]
+        answers.append(transform(crop_matrix(landmark_box(sample.points), CropRule()), moved))
+    queue = iter(answers)
+    model = fake_model(lambda crops: np.stack([next(queue) for _ in crops]), "ibug68", CropRule())
+    result = measure(predict_samples(model, boxes_for(samples, "gt")), threshold=8, subset="ibug49")
+    each = [np.sqrt(2) * float(shift) / ocular(s) for s, shift in zip(samples, shifts, strict=True)]
+    assert result.landmarks == "ibug68: ibug49"
+    assert result.nme == pytest.approx(100 * np.mean(each), rel=1e-3)
+    assert result.auc == pytest.approx(oracle.area(each, 0.08, 4000), abs=1e-3)
+    assert result.fr == pytest.approx(100 * np.mean([e > 0.08 for e in each]))
+    assert [k for k, value in enumerate(result.per_landmark) if value is not None] == inner
+    assert result.nme_51 is None
+    assert list(load_schema("ibug49").names) == [IBUG68.names[k] for k in inner]
+    with pytest.raises(InputError, match="no part 'ibug50': choose one of ibug49, inner51"):
+        metrics.subset_of(IBUG68, "ibug50")
 
 
 @pytest.mark.parametrize("kind", ["square", "stretch"])
