@@ -109,7 +109,7 @@ def recipe_of(cell: Cell, plan: Plan) -> Recipe:
     labelled = labelled_of(plan, cell.ratio)
     unlabelled = 0 if cell.variant == "L" else plan.train - labelled
     epoch = unlabelled or plan.train
-    options |= {"mu": 1 if unlabelled else 0, "oversample": plan.train}
+    options |= {"mu": 1 if unlabelled else 0, "oversample": plan.train, "head_rate": 10.0}
     options |= {"epochs": max(round(plan.steps / max(epoch // plan.batch, 1)), 1)}
     made = Recipe(
         method="seq_mt", name=f"blocks-{cell.kind}".replace("_", "-"), codec=network.codecs[0],

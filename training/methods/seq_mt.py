@@ -16,7 +16,7 @@ gradient of l_elt goes through both passes.
 Differs from the paper: distances are in crop px (their unit is not stated; with px and lambda = 1 the attribute's
 cross-entropy leads once the landmarks are a pixel or two off); each batch holds as many labelled as unlabelled images
 (`mu`) instead of a draw from all, so that few labels are seen in every step; a fixed length instead of early stopping;
-optimiser and ranges of T are not stated.
+optimiser and ranges of T are not stated; the branches may learn faster (`head_rate`).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Config(BaseModel):
     alpha: float = Field(default=1.0, ge=0)  # of l_elt; RCN+ has 0.5
     elt_on: Literal["unlabelled", "all"] = "unlabelled"  # images of l_elt (footnote 2; all on 300W)
     reach: Reach = Reach()
+    head_rate: float = Field(default=1.0, gt=0)  # step size of the attribute branches, times the schedule's
     mu: int = Field(default=1, ge=0)  # unlabelled images per labelled one; 0: one shuffled list
     labelled_only: bool = False  # no unlabelled images at all
     epochs: int = 60  # with mu an epoch sees every unlabelled image once
@@ -111,6 +112,13 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | No
     stride = network.cfg.unit(size)
     step = multi_task_step(cfg, landmark_of(codec, stride), lambda main: soft_points(main, codec, stride))
     mu = cfg.mu if more is not None else 0
-    trainer.fit(module, parts, step, Stage(name="seq_mt", epochs=cfg.epochs, decay_at=cfg.decay_at, mu=mu))
+    stage = Stage(
+        name="seq_mt",
+        epochs=cfg.epochs,
+        decay_at=cfg.decay_at,
+        mu=mu,
+        rates={"head.": cfg.head_rate} if columns else {},
+    )
+    trainer.fit(module, parts, step, stage)
     trainer.report(network, "seq_mt")
     return network
