@@ -14,6 +14,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("method")
 @click.option("--data", required=True, type=FOLDER, help="Labelled folder: images/ and landmarks.csv.")
 @click.option("--labelled", help="Number of images, or a file of image names; the rest counts as unlabelled.")
+@click.option(
+    "--also",
+    multiple=True,
+    type=(FOLDER, str),
+    metavar="FOLDER SCHEMA",
+    help="A further data set (cross_protocol); SCHEMA@NAME where two have the same. May be repeated.",
+)
 @click.option("--unlabelled", multiple=True, type=FOLDER, help="Folder of unlabelled images; may be repeated.")
 @click.option("--init", type=click.Path(path_type=Path), help="Start from this bundle or checkpoint.")
 @click.option(

@@ -17,23 +17,23 @@ from lmdeploy.dataset import read_labelled
 from lmdeploy.errors import InputError
 from lmdeploy.evaluate import Evaluation, evaluate
 from lmdeploy.geometry import BoxMap
-from lmdeploy.model import Model
-from lmdeploy.schema import LandmarkSchema, load_schema
+from lmdeploy.model import Model, choose
+from lmdeploy.parts import Part
+from lmdeploy.schema import LandmarkSchema
 from training import results, run_folder
 from training.data import crops as crop_cache
-from training.data.boxes import Boxes, find_boxes
 from training.data.crops import Crops
-from training.data.pools import Pools, read_pools
-from training.data.published import Copies, gather, published
+from training.data.pools import Pools
 from training.engine import checkpoint, processes
 from training.engine.count import count
 from training.engine.devices import open_fabric
 from training.engine.predictor import TorchBackend
 from training.engine.progress import RunProgress
-from training.engine.trainer import Settings, Trainer
+from training.engine.trainer import Report, Settings, Trainer
 from training.methods import METHODS
 from training.models import Network
 from training.recipe import Recipe, checked
+from training.sources import Sources, read, sources_of
 
 MORE = "give --unlabelled FOLDER, or --labelled to split --data"
 LEAST = 2  # labelled images: one alone has no spread to learn from
@@ -45,7 +45,8 @@ class Request:
     """What the user asked for.
 
     boxes: where boxes of unlabelled images come from (`haar`, `yunet`, `whole_image`, or `gt` for labelled images
-    that count as unlabelled). licence: of the labelled data, for the model card.
+    that count as unlabelled). licence: of the labelled data, for the model card. also: further labelled folders, each
+    with its schema, or the user's copies of the recipe's further sets, each with the set's name.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Request:
     init: Path | None = None
     evaluate: Path | None = None
     schema: str = "ibug68"
+    also: tuple[tuple[Path, str], ...] = ()
     boxes: str = "haar"
     yunet: Path | None = None
     seed: int = 1234
@@ -77,15 +79,16 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Read every image once, find the boxes, build the cache and the trainer."""
-    schema = _schema(request)
-    start = _start(request.recipe, request.init, schema)
+    sources = sources_of(request)
+    schema = sources.landmarks
+    start = _start(request.recipe, request.init, sources)
     recipe = start.recipe
     method = METHODS[recipe.method]
-    pools, boxes = _gather(request, schema)
-    spec = _spec(start, schema, boxes.maps, pools, request.licence)
+    pools, boxes, parts = read(request, sources)
+    spec = _spec(start, schema, parts, boxes.maps, pools, request.licence)
     fabric = open_fabric(request.device, request.precision, request.devices)
-    settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed)
-    report = _reporter(request, spec, fabric.device)
+    settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed, sources.target)
+    report = _reporter(request, settings, fabric.device)
     trainer = Trainer(settings, request.out, fabric, start.weights, report)
     cache = request.out / "cache"
     if len(boxes.labelled) < LEAST:
@@ -99,21 +102,6 @@ def prepare(request: Request) -> Prepared:
     if start.weights is None and not recipe.network.pretrained:
         log.warning("warning: %s starts from random weights (network.pretrained = false)", recipe.network.trunk)
     return Prepared(trainer, labelled, unlabelled, (*pools.notes, *boxes.notes))
-
-
-def _schema(request: Request) -> LandmarkSchema:
-    """The published set's own schema, else --schema."""
-    data = request.recipe.data
-    return load_schema((data and published(data.set).schema) or request.schema)
-
-
-def _gather(request: Request, schema: LandmarkSchema) -> tuple[Pools, Boxes]:
-    """The images of a run, from the published set that the recipe names or from the user's folders."""
-    data, needs_more = request.recipe.data, METHODS[request.recipe.method].needs_unlabelled(request.recipe.options)
-    if data is not None:
-        return gather(data, Copies(request.data, request.unlabelled, request.labelled), request.seed)
-    pools = read_pools(request.data, request.labelled, request.unlabelled, schema, request.seed)
-    return pools, find_boxes(pools, request.boxes, request.yunet, unlabelled=needs_more, cache=request.out / "cache")
 
 
 def run(request: Request, tell: Callable[[str], None]) -> Path:
@@ -131,7 +119,8 @@ def run(request: Request, tell: Callable[[str], None]) -> Path:
     if processes.first():
         run_folder.write_summary(request, ready)
     if request.recipe.data is not None and processes.first():
-        model = _model(ready.trainer.settings.spec, network, ready.trainer.fabric.device)
+        settings = ready.trainer.settings
+        model = _model(settings.spec, network, ready.trainer.fabric.device, settings.target)
         results.report(model, request.recipe.data, request.recipe.target, request.data, request.out, tell)
     return file
 
@@ -145,13 +134,16 @@ class _Start(NamedTuple):
     data: tuple[TrainingData, ...] = ()
 
 
-def _start(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> _Start:
+def _start(recipe: Recipe, init: Path | None, sources: Sources) -> _Start:
     """With --init, network, crop and codec are the given model's: weights fit no other."""
+    schema, parts = sources.landmarks, [(part.label, part.landmarks.points) for part in sources.parts]
     if init is None:
-        return _Start(recipe)
+        points = tuple(count for _, count in parts) or (schema.points,)
+        return _Start(recipe.model_copy(update={"network": recipe.network.for_parts(points)}))
     file = checkpoint.find(init if init.exists() else find_bundle(init))
     about = checkpoint.read(file).about
-    if about.spec.landmarks.points != schema.points:
+    given = [(part.label, part.landmarks.points) for part in about.spec.parts]
+    if about.spec.landmarks.points != schema.points or given != parts:
         raise InputError(
             f"--init {init} finds {about.spec.landmarks.points} points ({about.spec.landmarks.name}), the data has "
             f"{schema.points} ({schema.name}): choose the matching --schema or another model"
@@ -162,7 +154,9 @@ def _start(recipe: Recipe, init: Path | None, schema: LandmarkSchema) -> _Start:
     )
 
 
-def _spec(start: _Start, schema: LandmarkSchema, maps: dict[str, BoxMap], pools: Pools, licence: str) -> ModelSpec:
+def _spec(
+    start: _Start, schema: LandmarkSchema, parts: tuple[Part, ...], maps: dict[str, BoxMap], pools: Pools, licence: str
+) -> ModelSpec:
     recipe = start.recipe
     used = [(pools.labelled, True), ((*pools.hidden, *pools.unlabelled), False)]
     records = [
@@ -173,6 +167,7 @@ def _spec(start: _Start, schema: LandmarkSchema, maps: dict[str, BoxMap], pools:
     return ModelSpec(
         name=recipe.name, landmarks=schema, crop=recipe.crop, codec=recipe.codec, detectors=start.maps | maps,
         method=recipe.method, recipe=recipe.model_dump(mode="json"), data=(*start.data, *records),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -191,30 +186,32 @@ def _no_unlabelled(method: str, given: int, boxes: str) -> str:
     )
 
 
-def _model(spec: ModelSpec, network: Network, device: torch.device) -> Model:
-    """The network as the runtime's model, on the run's device."""
-    return Model(spec, TorchBackend(network, spec.codec, device), digest="")
+def _model(spec: ModelSpec, network: Network, device: torch.device, target: str) -> Model:
+    """The network as the runtime's model, on the run's device; of several schemas that of the target."""
+    model = Model(spec, TorchBackend(network, spec.codec, device), digest="")
+    return choose(model, target) if spec.parts else model
 
 
-def _reporter(request: Request, spec: ModelSpec, device: torch.device) -> Callable[[Network, str], None]:
+def _reporter(request: Request, settings: Settings, device: torch.device) -> Report:
     """Measures each round and keeps the result beside the run."""
-    measure = _measure(request, spec)
+    own = next((part.landmarks for part in settings.spec.parts if part.label == settings.target), None)
+    measure = _measure(request, own or settings.spec.landmarks)
     if measure is None:
-        return lambda network, name: None
+        return lambda network, name, spec: None
 
-    def report(network: Network, name: str) -> None:
-        result = measure(_model(spec, network, device))
+    def report(network: Network, name: str, spec: ModelSpec) -> None:
+        result = measure(_model(spec, network, device, settings.target))
         log.info("%s: NME %.3f %% on %d images", name, result.nme, result.images)
         write_file(request.out / "rounds" / f"{name}.json", (result.model_dump_json(indent=1) + "\n").encode())
 
     return report
 
 
-def _measure(request: Request, spec: ModelSpec) -> Callable[[Model], Evaluation] | None:
+def _measure(request: Request, schema: LandmarkSchema) -> Callable[[Model], Evaluation] | None:
     """What measures a round: on the --eval folder, else on the first test split of the recipe's published set."""
     data = request.recipe.data
     if request.evaluate is not None:
-        samples = read_labelled(request.evaluate, spec.landmarks)
+        samples = read_labelled(request.evaluate, schema)
         return lambda model: evaluate(model, samples)
     if data is not None:
         return lambda model: results.on_split(model, data, request.data, data.test[0])

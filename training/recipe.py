@@ -142,7 +142,13 @@ def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         if part in KINDS:  # the kind of network, which pydantic puts into the path after `network`
             model = KINDS[part].config
             continue
-        inner = model.model_fields[part].annotation
-        # an optional table or a list of tables stands in a union or a tuple
-        model = next(t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, BaseModel))
+        model = next(_tables(model.model_fields[part].annotation))
     return list(model.model_fields)
+
+
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The table's model; an optional table or a list of tables stands in a union or a tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _tables(inner)

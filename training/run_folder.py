@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from training.job import Prepared, Request
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "opencv-python-headless", "safetensors")
-ASKED = ("recipe", "seed", "labelled", "data", "unlabelled", "init", "boxes")  # a run goes on only with the same
+# a run goes on only with the same
+ASKED = ("recipe", "seed", "labelled", "data", "also", "unlabelled", "init", "boxes")
+NEW: dict[str, Any] = {"also": []}  # what a field was before it was asked for
 LABELS = (".csv", ".json", ".mat", ".pts", ".txt")  # files that are hashed with their content, up to
 LABELS_UP_TO = 64e6  # bytes
 
@@ -107,7 +109,9 @@ def hash_folder(folder: Path, without: Path) -> dict[str, Any]:
 
 def _asked(request: Request) -> dict[str, Any]:
     folders = [request.data.resolve(), *(path.resolve() for path in request.unlabelled)]
-    hashes = {str(folder): hash_folder(folder, request.out.resolve()) for folder in folders}
+    also = [[str(path.resolve()), schema] for path, schema in request.also]
+    everything = [*folders, *(Path(path) for path, _ in also)]
+    hashes = {str(folder): hash_folder(folder, request.out.resolve()) for folder in everything}
     listed = Path(request.labelled or "")
     if listed.is_file():
         hashes[str(listed.resolve())] = {"labels": hashlib.sha256(listed.read_bytes()).hexdigest()}
@@ -116,6 +120,7 @@ def _asked(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         "labelled": request.labelled,
         "data": str(folders[0]),
+        "also": also,
         "unlabelled": [str(folder) for folder in folders[1:]],
         "init": str(request.init),
         "boxes": request.boxes,
@@ -128,7 +133,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     old: Any = None
     with suppress(ValidationError):  # a recipe that this version cannot read is another one
         old = Recipe.model_validate(before.get("recipe")).model_dump(mode="json")
-    changed = [key for key in ASKED if (old if key == "recipe" else before.get(key)) != now[key]]
+    changed = [key for key in ASKED if (old if key == "recipe" else before.get(key, NEW.get(key))) != now[key]]
     old_hashes: dict[str, Any] = before.get("hashes", {})
     for path in now["hashes"].keys() & old_hashes.keys():
         if old_hashes[path]["labels"] != now["hashes"][path]["labels"]:

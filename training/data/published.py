@@ -41,6 +41,21 @@ class Other(BaseModel):
     crop: str
 
 
+class Also(BaseModel):
+    """A further set, all of whose split is labelled: what cross-protocol training joins to the first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set: str
+    split: str = "train"
+    crop: str
+
+    @property
+    def label(self) -> str:
+        """What its part is called: its schema."""
+        return published(self.set).schema or self.set
+
+
 class Data(BaseModel):
     """Data set, labelled and unlabelled images, crop policies, and how the result is measured."""
 
@@ -52,6 +67,7 @@ class Data(BaseModel):
     unlabelled: Literal["rest", "none", "other"] = "rest"
     other: Other | None = None
     crop: str
+    also: tuple[Also, ...] | None = None
     test: tuple[str, ...] = Field(min_length=1)
     frame: Literal["crop", "image"] = "crop"
     normaliser: str
@@ -87,12 +103,13 @@ class Copies:
 
 def check(data: Data, crop: CropRule, origin: str) -> None:
     """InputError where a crop policy is unknown or does not fit the recipe's [crop] (whose size is free)."""
-    for name in (data.crop, *([data.other.crop] if data.other else [])):
+    for name in (data.crop, *([data.other.crop] if data.other else []), *(other.crop for other in data.also or ())):
         if name not in POLICIES:
             raise InputError(f"{origin}: {name!r} is no crop policy: choose one of {', '.join(sorted(POLICIES))}")
-    rule = POLICIES[data.crop].rule
-    if (rule.kind, rule.scale) != (crop.kind, crop.scale):
-        raise InputError(f"{origin}: crop policy {data.crop!r} needs crop.kind {rule.kind!r}, crop.scale {rule.scale}")
+    for name in (data.crop, *(other.crop for other in data.also or ())):
+        rule = POLICIES[name].rule
+        if (rule.kind, rule.scale) != (crop.kind, crop.scale):
+            raise InputError(f"{origin}: crop policy {name!r} needs crop.kind {rule.kind!r}, crop.scale {rule.scale}")
 
 
 def published(name: str) -> DataSet:
@@ -120,6 +137,15 @@ def gather(data: Data, copies: Copies, seed: int) -> tuple[Pools, Boxes]:
     pools = Pools(tuple(labelled), tuple(hidden), tuple(others), tuple(notes))
     maps, more = _map(labelled[:FIT_ON], "whole_image" if data.crop.startswith("whole") else "haar")
     return pools, Boxes(labelled, without_labels([*hidden, *others]), maps, more)
+
+
+def gather_also(other: Also, root: Path) -> tuple[Pools, Boxes]:
+    """As `gather`, of a further set; all of its split counts as labelled."""
+    source = published(other.set)
+    samples = load(source, root, other.split, other.crop).checked()
+    notes = (f"{source.title}: {len(samples)} labelled images", f"boxes: crop policy {other.crop}")
+    maps, more = _map(samples[:FIT_ON], "whole_image" if other.crop.startswith("whole") else "haar")
+    return Pools(tuple(samples), (), (), notes), Boxes(samples, [], maps, more)
 
 
 def samples_of(data: Data, root: Path, name: str) -> list[Sample]:

@@ -15,14 +15,16 @@ class Method(NamedTuple):
 
     unlabelled: it needs unlabelled images. exempt: properties that every method keeps but this one, by the name of
     the property's test, each with its reason. networks: the kinds of network that it can train. unless: an option
-    that, where it is set, stands for what the unlabelled images are needed for.
+    that, where it is set, stands for what the unlabelled images are needed for. several: it trains on several
+    data sets, each with a landmark schema.
     """
 
     config: type[BaseModel]
     train: Callable[[Any, Any, Any, Any], Network]
     unlabelled: bool = True
     exempt: Mapping[str, str] = {}
-    networks: tuple[str, ...] = ("heatmap", "transformer")
+    networks: tuple[str, ...] = ("heatmap", "transformer", "regression")
+    several: bool = False
     unless: str = ""
 
     def needs_unlabelled(self, options: Mapping[str, Any]) -> bool:

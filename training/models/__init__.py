@@ -16,6 +16,7 @@ from training.models import (
     hourglass,
     hybrid,
     pipnet,
+    rcn,
     regression,
     scaf,
     seq_mt,
@@ -42,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "hourglass": Kind(hourglass.Config, hourglass.StackedHourglass),
     "hybrid": Kind(hybrid.Config, hybrid.Hybrid),
     "pipnet": Kind(pipnet.Config, pipnet.PipNet),
+    "rcn": Kind(rcn.Config, rcn.RCN),
     "regression": Kind(regression.Config, regression.Regression),
     "scaf": Kind(scaf.ScafConfig, scaf.Scaf),
     "seq_mt": Kind(seq_mt.Config, seq_mt.SeqMT),
@@ -69,7 +71,8 @@ NetworkConfig = Annotated[
     | Annotated[comm_mt.Config, Tag("comm_mt")]
     | Annotated[heatmap_mt.Config, Tag("heatmap_mt")]
     | Annotated[seq_mt.Config, Tag("seq_mt")]
-    | Annotated[branches.Config, Tag("branches")],
+    | Annotated[branches.Config, Tag("branches")]
+    | Annotated[rcn.Config, Tag("rcn")],
     Discriminator(_kind),
 ]
 

@@ -14,7 +14,7 @@ from tests.unit.training.protocols import write_five
 from training import job, recipe
 from training.engine.batch import Batch
 from training.methods import METHODS
-from training.models import NetworkConfig, hybrid, pipnet
+from training.models import NetworkConfig, hybrid, pipnet, sepbn
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +64,7 @@ TINY_STUDENTS: list[dict[str, Any]] = [
 
 TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "active_learning": {"epochs": 2, "oversample": 0, "initial": 3, "budget": 6, "step": 2, "discard": 0.2},
+    "brute_force": {"epochs": 2, "decay_at": [], "oversample": 0},
     "supervised": {"epochs": 2, "decay_at": [], "oversample": 0},
     "naive": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
     "linear_warmup": {"epochs": 2, "decay_at": [], "oversample": 0, "rounds": 2},
@@ -77,10 +78,12 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
     "curriculum_labeling": {"epochs": 2, "decay_at": [], "oversample": 0, "step": 0.5},
     "dst": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0, "reversal_steps": 2},
     "easy_hard": {"epochs": 2, "decay_at": [], "oversample": 0},
+    "elt": {"epochs": 2, "decay_at": []},
     "fabrec": {"epochs": 2, "itl_epochs": 1, "oversample": 0, "sigma": 1.5, "pretraining": TINY_PRETRAINING},
     "fixmatch": {"epochs": 2, "decay_at": [], "oversample": 0, "tau": 0.0},
     "hybridmatch": {"epochs": 2, "decay_at": [], "oversample": 0},
     "scaf": {"epochs": 2, "oversample": 0, "sigma": 1.5, "pretraining": TINY_PRETRAINING},
+    "seq_mt": {"epochs": 2, "attribute": 0.0},
     "spaco": {"steps": 1, "r": 0.3, "students": TINY_STUDENTS},
     "spl": {"steps": 1, "r": 0.3, "students": TINY_STUDENTS},
     "stc": {"epochs": 2, "decay_at": [], "oversample": 0, "tasks": ["cls3", "std"]},
@@ -97,6 +100,7 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
 NO_WEIGHT: dict[str, dict[str, Any]] = {
     "dst": {"lambda_u": 0.0, "lambda_strong": 0.0, "eta": 0.0},
     "easy_hard": {"w": 0.0},
+    "elt": {"alpha": 0.0},
     "fixmatch": {"lambda_u": 0.0},
     "linear_warmup": {"lambda_first": 0.0, "lambda_last": 0.0},
     "mae": {"pretraining": "none"},
@@ -116,6 +120,7 @@ TINY_ENSEMBLE: dict[str, Any] = {
 SMALL_RESNET = {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}
 
 TINY_NETWORKS: dict[str, dict[str, Any]] = {
+    "brute_force": {"sepbn": sepbn.Options(attention="brute_force")},
     "cross_protocol": {"kind": "branches", "backbone_options": SMALL_RESNET, "backbone": "resnet18"},
     "fabrec": {"kind": "fabrec", "size": 32, "widths": [8, 8, 8], "blocks": 1, "latent": 6},
     "hybridmatch": {"kind": "hybrid", "channels": 8, "profile_channels": 8, "reach": 3},
@@ -125,6 +130,7 @@ TINY_NETWORKS: dict[str, dict[str, Any]] = {
         "lateral": False,
     },
     "scaf": {"kind": "scaf", "size": 32, "widths": [8, 8, 8], "blocks": 1, "latent": 6},
+    "seq_mt": {"kind": "seq_mt", "side": 16, "channels": 4},
     "spaco": TINY_ENSEMBLE,
     "spl": TINY_ENSEMBLE,
     "stc": {"kind": "pipnet", "neighbours": 3},
@@ -140,7 +146,7 @@ def tiny_network(fields: dict[str, Any]) -> NetworkConfig:
         return pipnet.Config.model_validate({"backbone_options": small | {"out_indices": [0, 1, 2, 3]}} | fields)
     if fields.get("kind") == "hybrid":
         return hybrid.Config.model_validate({"backbone_options": small} | fields)
-    if fields.get("kind") in {"branches", "fabrec", "scaf", "ts3"}:
+    if fields.get("kind") in {"branches", "fabrec", "scaf", "seq_mt", "ts3"}:
         made: NetworkConfig = TypeAdapter(NetworkConfig).validate_python(fields)
         return made
     base = recipe.load("face68").network
