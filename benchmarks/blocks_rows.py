@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lmdeploy.geometry import CropRule
 from training import recipe
 from training.augment import config
 from training.engine.fit import Schedule
-from training.models import comm_mt, heatmap_mt, seq_mt
+from training.models import NetworkConfig
 from training.recipe import Recipe
 
 TRAIN = 3200
@@ -38,7 +40,6 @@ PLAIN = config.Config(
     saturation=0, noise=0,
 )  # fmt: skip
 WHOLE = CropRule(kind="stretch", scale=1.0, size=60)
-NETWORKS = {"seq_mt": seq_mt.Config, "comm_mt": comm_mt.Config, "heatmap_mt": heatmap_mt.Config}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ def labelled_of(plan: Plan, ratio: int) -> int:
 def recipe_of(cell: Cell, plan: Plan) -> Recipe:
     """The cell as a recipe: losses by its variant, epochs such that it takes about plan.steps steps."""
     side = 60 if cell.kind == "comm_mt" else plan.side
-    network = NETWORKS[cell.kind].model_validate({"channels": plan.channels, "side": side})
+    fields = {"kind": cell.kind, "channels": plan.channels, "side": side}
+    network: NetworkConfig = TypeAdapter(NetworkConfig).validate_python(fields)
     options: dict[str, Any] = {
         "attribute": float("A" in cell.variant.split("+")),
         "alpha": float("ELT" in cell.variant),
