@@ -53,7 +53,8 @@ class Config(OnBackbone):
     def check(self, size: int) -> None:
         """InputError where the backbone ends in no map, or in one of another side than `cells`."""
         with torch.device("meta"), torch.no_grad():
-            shape = make_map(self, False)[0].eval()(torch.empty(1, 3, size, size)).shape
+            plain = self.model_copy(update={"sepbn": None})  # separable batch norms change no shape
+            shape = make_map(plain, False)[0].eval()(torch.empty(1, 3, size, size)).shape
         if len(shape) != 4:
             raise InputError(f"backbone {self.backbone!r} ends in no map: take a convolutional network")
         if self.cells not in (0, shape[-1]):

@@ -15,6 +15,7 @@ from training.methods.cross_protocol import part_of
 from training.models import Network, build, count_parameters
 from training.models.branches import Branch, Branches, Config, OwnNorm
 from training.models.narrow import narrow, shared
+from training.models.sepbn import Options, SepBN
 
 PARTS = place({label: named(label)[1] for label in ("face5", "aflw19", "cofw29")})
 SIZES = (19, 29, 5)  # in the order of the labels
@@ -148,3 +149,12 @@ def test_every_sample_counts_alike_however_many_landmarks_it_has() -> None:
     error = torch.tensor([[1.0, 3.0, 9.0, 9.0], [9.0, 9.0, 9.0, 4.0], [9.0, 9.0, 9.0, 9.0]])
     mask = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]).bool()
     assert sample_mean(error, mask).item() == pytest.approx((2.0 + 4.0) / 2)
+
+
+def test_separable_batch_norms_stand_in_the_shared_backbone_alone() -> None:
+    network = network_of(sepbn=Options(places="all", sets=2, pool=1))
+    assert sum(isinstance(module, SepBN) for module in network.backbone.modules()) >= 8
+    assert not any(isinstance(module, SepBN) for module in network.branches.modules())
+    main, _ = network.eval()(torch.zeros(2, 3, 64, 64))
+    assert main.shape == (2, 53, 2)
+    network.cfg.check(64)
