@@ -7,8 +7,8 @@ the crop does not count. A detector that sees what it points at moves its points
 does not, and r is the distance between the two. It needs no label, no second model and no training data.
 
 With the built-in face68, r is 0.5 to 1.2 % of the crop's side on faces, and about 10 % on noise and on faces with
-their pixels shuffled. r is no error: an answer that is wrong in the same way everywhere (all points shifted by a pixel) has r = 0, and a
-constant answer has the r of the maps themselves, `of_constant`.
+their pixels shuffled. r is no error: an answer that is wrong in the same way everywhere (each point a pixel too far
+along the nose) has r = 0, and a constant answer has the r of the maps themselves, `of_constant`.
 """
 
 from __future__ import annotations
