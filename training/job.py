@@ -24,6 +24,7 @@ from training import results, run_folder
 from training.data import crops as crop_cache
 from training.data.crops import Crops
 from training.data.pools import Pools
+from training.data.published import measured_at
 from training.engine import checkpoint, processes
 from training.engine.count import count
 from training.engine.devices import open_fabric
@@ -121,7 +122,8 @@ def run(request: Request, tell: Callable[[str], None]) -> Path:
     if request.recipe.data is not None and processes.first():
         settings = ready.trainer.settings
         model = _model(settings.spec, network, ready.trainer.fabric.device, settings.target)
-        results.report(model, request.recipe.data, request.recipe.target, request.data, request.out, tell)
+        root = measured_at(request.recipe.data, request.data, request.unlabelled)
+        results.report(model, request.recipe.data, request.recipe.target, root, request.out, tell)
     return file
 
 
@@ -214,5 +216,6 @@ def _measure(request: Request, schema: LandmarkSchema) -> Callable[[Model], Eval
         samples = read_labelled(request.evaluate, schema)
         return lambda model: evaluate(model, samples)
     if data is not None:
-        return lambda model: results.on_split(model, data, request.data, data.test[0])
+        root = measured_at(data, request.data, request.unlabelled)
+        return lambda model: results.on_split(model, data, root, data.test[0])
     return None

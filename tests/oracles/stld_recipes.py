@@ -50,9 +50,9 @@ def text_of(cell: Cell) -> str:
         "augment": augment,
         "options": METHODS[cell.method].config.model_validate(cell.options),
     }
-    parts = [_comment(cell, data), *_lines(head)]
+    parts = [_comment(cell, data), *lines_of(head)]
     for name, table in tables.items():
-        parts += ["", f"[{name}]", *_lines(table.model_dump(exclude_none=True))]
+        parts += ["", f"[{name}]", *lines_of(table.model_dump(exclude_none=True))]
     for number, metric, value in cell.targets:
         target = Target.model_validate(
             {
@@ -64,7 +64,7 @@ def text_of(cell: Cell) -> str:
                 "value": value,
             }
         )
-        parts += ["", "[[target]]", *_lines(target.model_dump())]
+        parts += ["", "[[target]]", *lines_of(target.model_dump(exclude_none=True))]
     return "\n".join(parts) + "\n"
 
 
@@ -91,13 +91,13 @@ def _comment(cell: Cell, data: Data) -> str:
     )
 
 
-def _lines(values: dict[str, Any]) -> list[str]:
+def lines_of(values: dict[str, Any]) -> list[str]:
     return [f"{key} = {_toml(value)}" for key, value in values.items()]
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(_lines(value)) + " }" if value else "{}"
+        return "{ " + ", ".join(lines_of(value)) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value)

@@ -56,6 +56,20 @@ class Also(BaseModel):
         return published(self.set).schema or self.set
 
 
+class Measured(BaseModel):
+    """Another set to measure on, whose copy --unlabelled gives.
+
+    subset: of its points, by name (metrics.SUBSETS). threshold: of FR and AUC, per cent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set: str
+    crop: str
+    subset: str
+    threshold: float = Field(gt=0)
+
+
 class Data(BaseModel):
     """Data set, labelled and unlabelled images, crop policies, and how the result is measured."""
 
@@ -68,6 +82,7 @@ class Data(BaseModel):
     other: Other | None = None
     crop: str
     also: tuple[Also, ...] | None = None
+    measured: Measured | None = None
     test: tuple[str, ...] = Field(min_length=1)
     frame: Literal["crop", "image"] = "crop"
     normaliser: str
@@ -80,7 +95,7 @@ class Data(BaseModel):
 
 
 class Target(BaseModel):
-    """A published figure that the recipe is to reproduce."""
+    """A published figure that the recipe is to reproduce, on the first test split where `split` names none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +105,7 @@ class Target(BaseModel):
     metric: Literal["nme", "auc", "fr", "mre_mm"]
     unit: str
     value: float
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +165,14 @@ def gather_also(other: Also, root: Path) -> tuple[Pools, Boxes]:
 
 
 def samples_of(data: Data, root: Path, name: str) -> list[Sample]:
-    """Labelled samples of a test split with the boxes to crop."""
-    return load(published(data.set), root, name, data.crop).checked()
+    """Labelled samples of a test split with the boxes to crop; root: the copy of the set that is measured on."""
+    of = data.measured or data
+    return load(published(of.set), root, name, of.crop).checked()
+
+
+def measured_at(data: Data, root: Path, unlabelled: tuple[Path, ...]) -> Path:
+    """The user's copy of the set that is measured on."""
+    return root if data.measured is None else unlabelled[0]
 
 
 def _labelled(samples: list[Sample], which: int | str, seed: int) -> list[Sample]:

@@ -101,12 +101,12 @@ METHODS: dict[str, Method] = {
         networks=("seq_mt", "comm_mt", "heatmap_mt"),
         unless="labelled_only",
     ),
-    "spaco": Method(spaco.Config, spaco.train, exempt=STUDENTS, networks=("ts3",)),
-    "spl": Method(spl.Config, spl.train, exempt=STUDENTS, networks=("ts3",)),
+    "spaco": Method(spaco.Config, spaco.train, exempt=STUDENTS, networks=("ts3",), unless="labelled_only"),
+    "spl": Method(spl.Config, spl.train, exempt=STUDENTS, networks=("ts3",), unless="labelled_only"),
     "stc": Method(stc.Config, stc.train, exempt=CURRICULUM, networks=("pipnet",)),
     "stld": Method(stld.Config, stld.train, exempt=PUBLISHED),
     "supervised": Method(supervised.Config, supervised.train, unlabelled=False),
-    "ts3": Method(ts3.Config, ts3.train, exempt=STUDENTS, networks=("ts3",)),
+    "ts3": Method(ts3.Config, ts3.train, exempt=STUDENTS, networks=("ts3",), unless="labelled_only"),
 }
 
 __all__ = ["METHODS", "Method"]

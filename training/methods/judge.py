@@ -10,6 +10,8 @@ stated (50 here).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import F32
+from training.augment import config
 from training.data.crops import Crops
 from training.engine.batch import Batch
 from training.engine.fit import Schedule, Stage, Step
@@ -30,6 +33,9 @@ from training.models import Network
 from training.models.patch_teacher import PatchTeacher
 from training.models.students import Students
 
+Asked = Literal["none", "ts3"]
+"""Who judges the pseudo-labels of another method."""
+
 
 class JudgeOptions(BaseModel):
     """How the teacher is trained; the defaults are TS3's."""
@@ -40,6 +46,7 @@ class JudgeOptions(BaseModel):
     lr: float = Field(default=0.01, gt=0)
     batch: int = Field(default=128, gt=0)
     width: int = Field(default=64, gt=0)  # channels of its first convolution
+    p_flip: float = Field(default=0.5, ge=0, le=1)  # of its views; their other changes are the students'
 
 
 def judge(options: JudgeOptions, trainer: Trainer, network: Network, truth: Part, name: str) -> Quality:
@@ -48,7 +55,8 @@ def judge(options: JudgeOptions, trainer: Trainer, network: Network, truth: Part
     torch.manual_seed(trainer.settings.seed)
     teacher = PatchTeacher(_channels(network, spec.landmarks.points), options.width).to(device)
     schedule = Schedule(batch=options.batch, lr=options.lr)
-    trainer.fit(teacher, [truth], teacher_step(network, truth.sigma), _stage(options, name), schedule)
+    view = trainer.settings.augment.model_copy(update={"p_flip": options.p_flip})
+    trainer.fit(teacher, [truth], teacher_step(network, truth.sigma, view), _stage(options, name), schedule)
 
     def of(crops: Crops) -> F32:
         return scores(teacher, network, crops, spec.crop.size, device)
@@ -56,13 +64,22 @@ def judge(options: JudgeOptions, trainer: Trainer, network: Network, truth: Part
     return Quality(teacher, "ts3", of)
 
 
-def teacher_step(network: Network, sigma: float) -> Step:
-    """One batch: what `network` says of the views, and how far that is from the truth; sigma in its map cells."""
+def asked(kind: Asked, trainer: Trainer, network: Network, truth: Part, name: str) -> Quality | None:
+    """The judge of another method's round `name`: a teacher trained on the labelled part `truth`, or nobody."""
+    if kind == "none":
+        return None
+    options = JudgeOptions(lr=0.001)  # 0.01 is for TS3's own maps of 64 px faces; this is the specification's fallback
+    return judge(options, trainer, network, truth, f"{name}-teacher")
+
+
+def teacher_step(network: Network, sigma: float, view: config.Config) -> Step:
+    """One batch: what `network` says of views of its samples, and how far that is from the truth; sigma in cells."""
 
     def step(teacher: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        maps = maps_of(network, batch.x)
-        distance = gap(maps, batch.target, batch.visible, sigma)
-        return {"loss": teacher_loss(teacher(batch.x, maps), distance), "distance": distance.mean()}
+        seen = batch.view(view)
+        maps = maps_of(network, seen.x)
+        distance = gap(maps, seen.target, seen.visible, sigma)
+        return {"loss": teacher_loss(teacher(seen.x, maps), distance), "distance": distance.mean()}
 
     return step
 

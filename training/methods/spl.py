@@ -51,12 +51,13 @@ class Config(BaseModel):
     start: Start = "train"
     student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
     oversample: int = 0
+    labelled_only: bool = False  # no image without a label is used, as if steps were 0
     students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
 
     @property
     def rounds(self) -> int:
         """Half-steps, each with pseudo-labels of its own."""
-        return self.steps * len(self.students)
+        return 0 if self.labelled_only else self.steps * len(self.students)
 
     @property
     def learning(self) -> Learning:
@@ -68,7 +69,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
     """The steps above; returns the students as one network."""
     truth = truth_of(cfg.learning, trainer, labelled)
     network = first_students(cfg.learning, trainer, truth, cfg.start)
-    for i in range(1, cfg.steps + 1):
+    for i in range(1, 0 if cfg.labelled_only else cfg.steps + 1):
         for a in range(len(network.students)):
             name, own = f"round{i}-student{a + 1}", network.student(a)
             pseudo = trainer.pseudo_label(own, unlabelled, name, quality=own_loss(cfg.learning, trainer, own))

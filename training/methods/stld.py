@@ -25,7 +25,7 @@ pseudo pretraining never trains it, and a random head at lambda 1 spoils the pre
 anything, which short stages do not make good; `label_scales` and `label_mirror` label by the averaged maps of scaled
 and mirrored copies, as Data Distillation does, instead of one pass; lengths are options. `pretrain` and `mixed` take
 one of the two parts away, as the paper's ablation does (Fig. 9); without PP round 1 repeats the supervised start with
-new draws.
+new draws; `elt` adds another paper's equivariance loss.
 """
 
 from __future__ import annotations
@@ -47,9 +47,12 @@ from training.losses.landmark_error import landmark_error
 from training.losses.source_mean import SourceNorm, source_mean
 from training.methods import supervised
 from training.methods.curriculum import spread
+from training.methods.elt import points_by, with_elt
+from training.methods.judge import Asked, asked
 from training.methods.round_zero import Start, round_zero
 from training.models import Network
 from training.models.heatmap import Heatmap
+from training.models.regression import Regression
 from training.models.transformer import Transformer
 
 LAMBDA = {"code": (0.1, 1.0, 1.0), "paper": (0.1, 0.1, 1.0)}
@@ -84,6 +87,8 @@ class Config(BaseModel):
     label_mirror: bool = False  # mirrored copies too, where the landmark schema has mirror twins
     pretrain: bool = True  # false: no PP, shrink regression alone
     mixed: bool = True  # false: no pseudo-labels in stage 2, PP alone
+    elt: float = Field(default=0.0, ge=0)  # weight of ELT (training/methods/elt.py) on all images of stage 2
+    quality: Asked = "none"  # ts3: its teacher judges every set of pseudo-labels; kept beside them, without effect
 
     @model_validator(mode="before")
     @classmethod
@@ -148,7 +153,8 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
     views = labeller(cfg)
     pretrained = None
     for r in range(1, cfg.rounds + 1):
-        pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}", views)
+        quality = asked(cfg.quality, trainer, network, Part(labelled, sigma=cfg.gt_sigma), f"round{r - 1}")
+        pseudo = trainer.pseudo_label(network, unlabelled, f"round{r - 1}", views, quality)
         network = trainer.new_network(fresh=cfg.student == "fresh")
         if pretrained is not None:
             network.load_state_dict(pretrained)
@@ -179,12 +185,14 @@ def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, 
     parts = [Part(labelled, sigma=cfg.gt_sigma, oversample=oversample)]
     step: Step = supervised.step
     if pseudo is not None:
-        if cfg.aux_init == "main" and isinstance(network, Heatmap | Transformer):
+        if cfg.aux_init == "main" and isinstance(network, Heatmap | Transformer | Regression):
             network.aux.load_state_dict(network.main.state_dict())
         parts.append(Part(pseudo, pseudo=True, sigma=cfg.sigma[r - 2], p=cfg.p[r - 2]))
         auto: SourceNorm = "per_source" if isinstance(network, Heatmap) else "batch"
         norm = auto if cfg.source_norm == "auto" else cfg.source_norm
         step = mixed_step(lambda_of(cfg, r), head_of(cfg, network, r), norm)
+    if cfg.elt:
+        step = with_elt(step, cfg.elt, points_by(trainer, network))
     trainer.fit(network, parts, step, _stage(cfg, f"round{r}", cfg.epochs, cfg.decay_at))
 
 

@@ -54,13 +54,14 @@ class Config(BaseModel):
     start: Start = "train"
     student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
     oversample: int = 0
+    labelled_only: bool = False  # no image without a label is used, as if steps were 0
     students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
     teacher: JudgeOptions = JudgeOptions()
 
     @property
     def rounds(self) -> int:
         """Half-steps, each with pseudo-labels of its own."""
-        return self.steps * len(self.students)
+        return 0 if self.labelled_only else self.steps * len(self.students)
 
     @property
     def learning(self) -> Learning:
@@ -72,7 +73,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
     """Algorithm 1; returns the students as one network."""
     truth = truth_of(cfg.learning, trainer, labelled)
     network = first_students(cfg.learning, trainer, truth, cfg.start)
-    for i in range(1, cfg.steps + 1):
+    for i in range(1, 0 if cfg.labelled_only else cfg.steps + 1):
         for a in range(len(network.students)):
             name = f"round{i}-student{a + 1}"
             quality = judge(cfg.teacher, trainer, network, truth, f"{name}-teacher")

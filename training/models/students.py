@@ -16,6 +16,7 @@ from pydantic import Discriminator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from lmdeploy.errors import InputError
 from training.models import cpm, hourglass
 from training.models.base import Network, NetworkOptions
 from training.models.cpm import Cpm
@@ -33,8 +34,15 @@ class Config(NetworkOptions):
     students: tuple[Student, ...] = Field(default=(cpm.Config(), hourglass.Config()), min_length=1)
     stride: int = Field(default=4, gt=0)  # crop px per cell of the averaged maps
 
+    @property
+    def trunk(self) -> str:
+        """What it may have ImageNet weights for."""
+        return "vgg16"
+
     @model_validator(mode="after")
     def _alike(self) -> Config:
+        if any(student.pretrained for student in self.students):
+            raise ValueError("students: set network.pretrained, which is CPM's, instead of a student's own")
         if len({student.background for student in self.students}) > 1:
             raise ValueError("students: either all of them have a background map or none has")
         return self
@@ -46,7 +54,13 @@ class Config(NetworkOptions):
     def check(self, size: int) -> None:
         """InputError unless every student takes crops of side `size`."""
         for student in self.students:
-            student.check(size)
+            self.of(student).check(size)
+        if self.pretrained and all(student.kind != "cpm" for student in self.students):
+            raise InputError("of TS3's students only cpm has ImageNet weights: set network.pretrained = false")
+
+    def of(self, student: Student) -> Student:
+        """The student with the weights that it is to start from."""
+        return student.model_copy(update={"pretrained": self.pretrained}) if student.kind == "cpm" else student
 
 
 class Students(Network):
@@ -58,7 +72,7 @@ class Students(Network):
         self.landmarks = landmarks
         self.students = nn.ModuleList(
             Cpm(one, landmarks) if isinstance(one, cpm.Config) else StackedHourglass(one, landmarks)
-            for one in cfg.students
+            for one in map(cfg.of, cfg.students)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
