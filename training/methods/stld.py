@@ -191,8 +191,7 @@ def stage_two(cfg: Config, trainer: Trainer, network: Network, labelled: Crops, 
         auto: SourceNorm = "per_source" if isinstance(network, Heatmap) else "batch"
         norm = auto if cfg.source_norm == "auto" else cfg.source_norm
         step = mixed_step(lambda_of(cfg, r), head_of(cfg, network, r), norm)
-    if cfg.elt:
-        step = with_elt(step, cfg.elt, points_by(trainer, network))
+    step = with_elt(step, cfg.elt, points_by(trainer, network)) if cfg.elt else step
     trainer.fit(network, parts, step, _stage(cfg, f"round{r}", cfg.epochs, cfg.decay_at))
 
 
