@@ -30,6 +30,8 @@ class Config(BaseModel):
     magnitude: float = Field(default=1.0, ge=0, le=1)  # largest strength of such an operation, of its range
     p_cutout: float = Field(default=0.0, ge=0, le=1)
     cutout: float = 0.5  # largest side of the grey square, of the crop's side
+    shear: float = Field(default=0.0, ge=0)  # uniform +-, px to the right per px down
+    corners: float = Field(default=0.0, ge=0, lt=0.5)  # each edge of the box, uniform +-, of the crop's side
 
 
 STLD = Config(

@@ -33,6 +33,18 @@ def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
+def stretch(matrices: Tensor, moved: Tensor, size: int) -> Tensor:
+    """Matrices [B,2,3] into a crop of `size` px, for another box: its first and last edges moved by [B,2,2] output px.
+
+    moved[b] = ((x0, y0), (x1, y1)): how far right and down the box's top left and bottom right corners go. Edges lie
+    half a px outside the first and last pixel's centres.
+    """
+    first, last = moved.unbind(dim=1)
+    zoom = (size / (size + last - first)).unsqueeze(-1)
+    linear, shift = matrices[:, :, :2], matrices[:, :, 2:]
+    return torch.cat([linear * zoom, (shift + 0.5 - first.unsqueeze(-1)) * zoom - 0.5], dim=2)
+
+
 def about_centre(linear: Tensor, shift: Tensor, source_size: int, size: int) -> Tensor:
     """Matrices [B,2,3] that apply linear [B,2,2] about the centre of the source, then shift [B,2] (output px)."""
     centre = torch.full((2,), (source_size - 1) / 2, device=linear.device)

@@ -6,7 +6,8 @@ and the map of its points come from the same matrices.
 Order as in the STLD release (methods spec 3.4): translation, occlusion, flip, rotation, blur, greyscale.
 Differs from the paper: the geometric steps are one bilinear warp instead of a chain of nearest-neighbour ones;
 scale jitter and brightness, contrast, colour and noise are added, because a detector's box is never the labelled one
-and cameras differ (all of them are options; `config.STLD` has the paper's values).
+and cameras differ (all of them are options; `config.STLD` has the paper's values). Shear and box corners are those of
+SepBN (V-A).
 """
 
 from __future__ import annotations
@@ -46,7 +47,15 @@ def draw_matrices(
     mirror = torch.where(flip, -1.0, 1.0)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     linear = torch.stack([cos * mirror, -sin, sin * mirror, cos], dim=-1).view(-1, 2, 2)
-    return geometry.about_centre(linear, shift, source_size, size), flip
+    if cfg.shear > 0:
+        slant = torch.eye(2).repeat(count, 1, 1)
+        slant[:, 0, 1] = uniform(1.0, cfg.shear)
+        linear = slant @ linear
+    matrices = geometry.about_centre(linear, shift, source_size, size)
+    if cfg.corners > 0:
+        moved = torch.stack([uniform(1.0, cfg.corners) for _ in range(4)], dim=-1).view(-1, 2, 2)
+        matrices = geometry.stretch(matrices, moved * size, size)
+    return matrices, flip
 
 
 def augment(images: Tensor, points: Tensor, size: int, flip_index: Tensor, cfg: Config, draw: torch.Generator) -> View:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.methods import (
     active_learning,
+    brute_force,
     cross_protocol,
     curriculum_labeling,
     data_distillation,
@@ -73,10 +74,13 @@ MULTI_TASK = {
     "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
 }
 
+BACKBONES = ("heatmap", "regression", "transformer")  # kinds whose backbone may have separable batch norms
+
 METHODS: dict[str, Method] = {
     "active_learning": Method(
         active_learning.Config, active_learning.train, unlabelled=False, networks=("heatmap", "fabrec", "scaf")
     ),
+    "brute_force": Method(brute_force.Config, brute_force.train, unlabelled=False, networks=BACKBONES),
     "cross_protocol": Method(
         cross_protocol.Config, cross_protocol.train, unlabelled=False, networks=("branches", "heatmap"), several=True
     ),

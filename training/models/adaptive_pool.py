@@ -31,8 +31,8 @@ def adaptive_max_pool(x: Tensor, size: int) -> Tensor:
         return x.expand(-1, -1, size, size)
     rows, columns = plain(height, size), plain(width, size)
     if rows and columns:
-        # the three settings, each for (y, x)
-        return F.max_pool2d(x, *zip(rows, columns, strict=True))
+        (k_y, s_y, p_y), (k_x, s_x, p_x) = rows, columns
+        return F.max_pool2d(x, (k_y, k_x), (s_y, s_x), (p_y, p_x))
     return _slices(_slices(x, size, 2), size, 3)
 
 

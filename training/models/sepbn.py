@@ -77,11 +77,11 @@ class Grouped(nn.Module):
         else:  # two linear maps in a row are one: a runtime then has half the calls
             hidden = F.conv2d(pooled, *self._joined()).flatten(1)
         logits: Tensor = self.last(torch.relu(hidden))
-        return logits.unflatten(1, (self.groups, self.sets))
+        return logits.view(-1, self.groups, self.sets)
 
     def _joined(self) -> tuple[Tensor, Tensor]:
         """Weight f32[hidden,C,T,T] and bias f32[hidden] of the 1x1 convolution and the first layer in one."""
-        of_cell = self.first.weight.unflatten(1, (self.groups, self.pool, self.pool))
+        of_cell = self.first.weight.view(-1, self.groups, self.pool, self.pool)
         weight = torch.einsum("hgyx,gc->hcyx", of_cell, self.squeeze.weight.flatten(1))
         assert self.squeeze.bias is not None
         return weight, self.first.bias + (of_cell.sum(dim=(-2, -1)) @ self.squeeze.bias)
@@ -135,14 +135,14 @@ class SepBN(nn.Module):
         self.epochs += 1
 
     def weights(self, x: Tensor) -> Tensor:
-        """Pi f32[N,G,K] of x f32[N,C,h,w], fp32."""
-        logits = self.attention(x).float() / self.tau
+        """Shares pi f32[N,G,K] of x f32[N,C,h,w], fp32."""
+        logits: Tensor = self.attention(x).float() / self.tau
         if self.options.hard:
             return F.one_hot(logits.argmax(dim=-1), self.options.sets).to(logits.dtype)
         return logits.softmax(dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Y f32[N,C,h,w]."""
+        """Output y f32[N,C,h,w]; x f32[N,C,h,w]."""
         pi = self.weights(x)
         # bf16 has steps of 1/256 near 1: the mixture of few numbers stays in fp32
         with torch.autocast(x.device.type, enabled=False):
@@ -155,7 +155,7 @@ class SepBN(nn.Module):
 
     def _mixed(self, value: Tensor, pi: Tensor) -> Tensor:
         """f32[N,C,1,1]: sum over k of pi[n,g,k] value[k,c] for the channels c of each group g."""
-        of_group = value.unflatten(1, (self.groups, -1))
+        of_group = value.view(len(value), self.groups, -1)
         return torch.einsum("ngk,kgc->ngc", pi, of_group).flatten(1)[..., None, None]
 
     def _folded(self, pi: Tensor) -> tuple[Tensor, ...]:
@@ -164,7 +164,7 @@ class SepBN(nn.Module):
         assert mean is not None
         assert var is not None
         gamma = self.gamma * torch.rsqrt(var + self.track.eps)
-        both = torch.stack([gamma, self.beta - gamma * mean]).unflatten(2, (self.groups, -1))  # [2,K,G,C/G]
+        both = torch.stack([gamma, self.beta - gamma * mean]).view(2, len(gamma), self.groups, -1)  # [2,K,G,C/G]
         own = torch.eye(self.groups, device=pi.device, dtype=both.dtype)
         matrix = torch.einsum("skgc,gj->sgcjk", both, own).reshape(-1, pi.shape[1] * pi.shape[2])
         mixed = F.conv2d(pi.flatten(1)[..., None, None], matrix[..., None, None])
@@ -189,7 +189,15 @@ class BruteForce(nn.Module):
         for k, norm in enumerate(self.norms):
             rows = torch.nonzero(self.domain == k).squeeze(1)
             if len(rows):
-                out[rows] = norm(x[rows])
+                out[rows] = self._through(norm, x[rows])
+        return out
+
+    def _through(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """One domain's rows; a single value a channel has no variance and goes by the running statistics."""
+        lone = norm.training and x[:, 0].numel() == 1
+        out: Tensor = norm.eval()(x) if lone else norm(x)
+        if lone:
+            norm.train()
         return out
 
 
@@ -208,9 +216,10 @@ def route(network: nn.Module, domain: int | Tensor) -> None:
 
 
 def make(norm: nn.BatchNorm2d, options: Options) -> nn.Module:
-    """What takes the place of `norm`, on its device."""
+    """What takes the place of `norm`, on its device and in its mode."""
     kind = BruteForce if options.attention == "brute_force" else SepBN
-    return kind(norm, options).to(norm.running_mean.device if norm.running_mean is not None else None)
+    made = kind(norm, options).to(norm.running_mean.device if norm.running_mean is not None else None)
+    return made.train(norm.training)
 
 
 def _tracking(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:

@@ -171,3 +171,38 @@ def test_greyscale_makes_all_channels_equal() -> None:
     cfg = STILL.model_copy(update={"p_grey": 1.0})
     out = photometric.colour(torch.rand(2, 3, 8, 8) * 255, cfg, torch.Generator())
     torch.testing.assert_close(out[:, 0], out[:, 2], atol=1e-2, rtol=0)
+
+
+def test_another_box_is_stretched_over_the_whole_crop() -> None:
+    plain = torch.eye(2, 3)[None]
+    moved = torch.tensor([[[8.0, -4.0], [-8.0, 12.0]]])  # of a crop of 32 px: edges 8..24 across, -4..44 down
+    matrix = geometry.stretch(plain, moved, 32)
+    edges = torch.tensor([[[7.5, -4.5], [23.5, 43.5]]])  # half a px outside the first and last pixel's centres
+    torch.testing.assert_close(geometry.transform(matrix, edges), torch.tensor([[[-0.5, -0.5], [31.5, 31.5]]]))
+    torch.testing.assert_close(geometry.stretch(plain, torch.zeros(1, 2, 2), 32), plain)
+
+
+@pytest.mark.parametrize("cfg", [{"shear": 0.1}, {"corners": 0.15}])
+def test_shear_and_box_corners_move_image_and_points_together(cfg: dict[str, float]) -> None:
+    index = torch.tensor([0])
+    for seed in range(4):
+        draw = torch.Generator().manual_seed(seed)
+        points = torch.tensor([[[50.3, 44.6]]])
+        x, moved, matrix, _ = pipeline.augment(
+            blob(50.3, 44.6, 96), points, 64, index, STILL.model_copy(update=cfg), draw
+        )
+        assert centroid(x[0]) == pytest.approx(moved[0, 0].tolist(), abs=0.08)
+        linear = matrix[0, :, :2]
+        assert not torch.allclose(linear, torch.eye(2), atol=1e-3)
+        assert (float(linear[0, 1]) != 0) == ("shear" in cfg)
+        assert linear[1, 0] == 0
+
+
+def test_shear_and_corners_that_are_off_draw_nothing() -> None:
+    states = []
+    for cfg in (STILL, STILL.model_copy(update={"shear": 0.1})):
+        draw = torch.Generator().manual_seed(0)
+        pipeline.draw_matrices(2, 96, 64, cfg, draw)
+        states.append(draw.get_state())
+    assert not torch.equal(*states)
+    assert config.Config().shear == config.Config().corners == 0

@@ -23,7 +23,9 @@ from training.models.regression import Config, Regression
 from training.models.sepbn import SepBN
 
 VANILLA: dict[str, Any] = {"channels": [4, 4, 8, 8, 8], "hidden": 16, "size": 64}
-RESNEXT: dict[str, Any] = {"channels": [16, 16, 16, 16], "base_width": 32, "cardinality": 2}
+RESNEXT: dict[str, Any] = {"channels": [16, 16, 16, 16], "base_width": 32, "cardinality": 2, "layers": [1, 1, 1, 1]}
+RESNET: dict[str, Any] = {"channels": [8] * 4, "stem_type": "deep", "stem_width": 8, "layers": [1, 1, 1, 1]}
+SHORT: dict[str, Any] = {"channels": [4, 8, 8], "hidden": 16, "size": 64}
 
 
 def tiny(backbone: str, options: dict[str, Any], **sepbn: Any) -> Config:
@@ -114,15 +116,17 @@ def moved(network: Network) -> Network:
 
 
 NETWORKS = {
-    "vanilla": tiny("vanilla_cnn", VANILLA, places="all"),
+    "vanilla": tiny("vanilla_cnn", SHORT, places="all"),
     "resnext": tiny("resnext50_32x4d", RESNEXT, places=[3]),
-    "mobilenet": tiny("mobilenetv2_050", {"drop_rate": 0.1}, places=[3], attention="simple"),
-    "heatmap": heatmap.Config.model_validate(
-        {"backbone_options": {"channels": [8, 8, 8, 8], "stem_type": "deep", "stem_width": 8}, "channels": 8,
-         "sepbn": {"groups": 4}}
-    ),
-    "hard": tiny("vanilla_cnn", VANILLA, hard=True, groups=4, pool=4, sets=2),
+    "mobilenet": tiny("mobilenetv2_050", {"depth_multiplier": 0.3}, places=[3]),
+    "heatmap": heatmap.Config.model_validate({"backbone_options": RESNET, "channels": 8, "sepbn": {"groups": 4}}),
+    "hard": tiny("vanilla_cnn", SHORT, hard=True, groups=4, pool=4, sets=2),
+    "simple": tiny("vanilla_cnn", SHORT, attention="simple"),
 }  # fmt: skip
+
+
+def random_crops(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(count).integers(0, 256, (count, 64, 64, 3), np.uint8)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -130,13 +134,17 @@ def test_exported_graph_says_the_same_to_a_ten_thousandth_of_a_pixel(name: str) 
     torch.manual_seed(0)
     cfg = NETWORKS[name]
     network = moved(build(cfg, 68))
+    if isinstance(network, Regression):
+        with torch.no_grad():  # random networks answer hundreds of px apart, of which no fp32 has the ten thousandth
+            seen = EndToEnd(network, "coords")(torch.from_numpy(random_crops(3)))[0] - 32
+            network.main.weight.mul_(8 / seen.abs().max())
     spec = ModelSpec(
         name=name, landmarks=load_schema("ibug68"), crop=CropRule(size=64), codec=cfg.codecs[0], method="none"
     )
     raw = to_onnx(network, spec)
     session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
     for count in (1, 3):
-        crops = np.random.default_rng(count).integers(0, 256, (count, 64, 64, 3), np.uint8)
+        crops = random_crops(count)
         points, score = session.run(["points", "score"], {"images": crops})
         with torch.no_grad():
             wanted = EndToEnd(network, spec.codec)(torch.from_numpy(crops))
@@ -149,12 +157,12 @@ def test_exported_graph_says_the_same_to_a_ten_thousandth_of_a_pixel(name: str) 
 
 
 def test_the_graph_pools_by_one_plain_max_pooling_a_layer() -> None:
-    network = moved(build(NETWORKS["vanilla"], 68))
+    network = build(tiny("vanilla_cnn", {"channels": [4, 4], "hidden": 16, "size": 64}, places="all"), 68)
     spec = ModelSpec(name="v", landmarks=load_schema("ibug68"), crop=CropRule(size=64), codec="coords", method="none")
     kinds = [node.op_type for node in onnx.load_from_string(to_onnx(network, spec)).graph.node]
-    # five of the network's own and one for each of the five layers; the last one's map of 4 x 4 too
-    assert kinds.count("MaxPool") == 10
-    assert kinds.count("Softmax") == 5
+    # two of the network's own and one for each of its two layers
+    assert kinds.count("MaxPool") == 4
+    assert kinds.count("Softmax") == 2
     assert "BatchNormalization" not in kinds
 
 
