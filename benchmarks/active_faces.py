@@ -51,7 +51,7 @@ class Size:
     window: int
 
 
-LIGHT = Size(size=96, batch=32, epochs=18, oversample=900, initial=10, budget=50, step=10, window=7)
+LIGHT = Size(size=96, batch=32, epochs=14, oversample=900, initial=10, budget=50, step=10, window=7)
 DEFAULT = ("random", "nnm", "nnm_discard", "entropy", "k_center")
 TINY = Size(size=32, batch=8, epochs=20, oversample=16, initial=4, budget=8, step=2, window=3)
 

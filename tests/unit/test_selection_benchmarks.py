@@ -26,7 +26,7 @@ def test_every_row_is_active_learning_from_the_same_images_with_the_same_steps(r
     config = asked.recipe.method_config()
     assert isinstance(config, Config)
     assert (config.initial, config.budget, config.step, asked.seed) == (10, 50, 10, 7)
-    assert config.epochs * config.oversample == 16_200
+    assert config.epochs * config.oversample == 12_600
     assert (config.strategy, config.discard) == (row.removesuffix("_discard"), 0.1 if "discard" in row else 0.0)
     assert asked.out == tmp_path / "out" / row
 

@@ -87,7 +87,6 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops | No
     """The loop above; returns the network fitted on `budget` images of the pool `labelled`."""
     if len(labelled) < cfg.budget:
         raise InputError(f"the pool has {len(labelled)} labelled images, and options.budget asks for {cfg.budget}")
-    log.info("boxes: the ground truth of all %d images, whose points are hidden until chosen", len(labelled))
     bought = first_rows(cfg, trainer, len(labelled))
     r, network = 0, fitted(cfg, trainer, labelled, bought, 0)
     while len(bought) < cfg.budget:
@@ -143,6 +142,8 @@ def next_rows(cfg: Config, trainer: Trainer, network: Network, hidden: Crops, bo
 def selection(cfg: Config, trainer: Trainer, network: Network, hidden: Crops, rows: tuple[Rows, Rows], r: int) -> str:
     """Rank the candidates, rows = (bought, rest), and tell all about it as JSON."""
     bought, rest = rows
+    if r == 0:
+        log.info("boxes: the ground truth of all %d images, whose points are hidden until chosen", len(hidden))
     found = measure(cfg.strategy, network, hidden, trainer.settings.spec.crop.size, cfg.window)
     rule = Rule(cfg.strategy, cfg.discard, seed_of(trainer.settings.seed, "selection", r + 1))
     choice = choose(rule, found[list(rest)], found[list(bought)], min(cfg.step, cfg.budget - len(bought)))

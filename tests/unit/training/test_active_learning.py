@@ -112,6 +112,21 @@ def test_the_discard_s_images_are_named_and_not_bought(toy: Path, tmp_path: Path
     assert kept["chosen"] == ranked[2:5]
 
 
+def test_it_says_once_that_boxes_are_the_ground_truth(
+    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        bought(toy, tmp_path, initial=4, budget=9, step=2)
+    said = [record.getMessage() for record in caplog.records if "ground truth" in record.getMessage()]
+    assert said == ["boxes: the ground truth of all 12 images, whose points are hidden until chosen"]
+
+
+def test_stld_on_bought_labels_is_the_recipe_stld_with_round_0_given() -> None:
+    plain, active = recipe.load("stld"), recipe.load("stld_active")
+    assert active.options == plain.options | {"start": "init", "student": "fresh"}
+    assert active.model_copy(update={"options": plain.options, "name": plain.name}) == plain
+
+
 def test_the_whole_pool_can_be_bought_in_spite_of_the_discard(toy: Path, tmp_path: Path) -> None:
     seen = bought(toy, tmp_path, initial=2, budget=POOL, step=5, discard=0.5)
     assert sorted(rows_of(seen.parts[-1])) == list(range(POOL))
