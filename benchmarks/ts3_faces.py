@@ -126,7 +126,7 @@ def execute(cases: list[Case], size: Size, rows: tuple[str, ...], workers: int, 
     """All cases one after another; with `out`, the record and the picture."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         tables = {f"{case.labels}/{case.seed}": run_case(case, size, rows, pool) for case in cases}
-    figures = {}
+    figures: dict[str, float] = {}
     for key, table in tables.items():
         end = key.replace("/", "_")
         figures |= {f"nme_{end}_{row}": list(rounds.values())[-1] for row, rounds in table["rounds"].items()}

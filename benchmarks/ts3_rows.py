@@ -57,7 +57,7 @@ def of_row(row: str, size: Size) -> Recipe:
     """The recipe of a row; every row trains its students alike and takes as many pseudo-labels in every step."""
     method = row if row in SHARED else "ts3"
     base = recipe.load(method)
-    rates = {"cpm": ("adam", 2e-3), "hourglass": ("rmsprop", 1e-3)}
+    rates = {"cpm": ("adam", 2e-3), "hourglass": ("rmsprop", 5e-3)}
     both = (size.cpm, size.hourglass)
     used = (both[ALONE[row]],) if row in ALONE else both
     options: dict[str, Any] = base.options | {

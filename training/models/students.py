@@ -78,8 +78,14 @@ class Students(Network):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Landmark maps f32[B,K,S/stride,S/stride] and all maps f32[B,C,S/stride,S/stride]; x f32[B,3,S,S]."""
         side = x.shape[-1] // self.cfg.stride
-        maps = average(tuple(resized(student.raw(x)[-1], side) for student in self.students))
+        maps = average(tuple(resized(self._last(a, x), side) for a in range(len(self.students))))
         return maps[:, : self.landmarks], maps
+
+    def _last(self, a: int, x: Tensor) -> Tensor:
+        """Maps f32[B,C,h,w] of the last stage of student number a."""
+        student = self.students[a]
+        assert isinstance(student, Cpm | StackedHourglass)
+        return student.raw(x)[-1]
 
     def student(self, a: int) -> Network:
         """Student number a, from 0."""
