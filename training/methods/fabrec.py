@@ -12,8 +12,8 @@ whose auto-encoder is taken in place of step 1, so that several label budgets sh
 weights are what step 1 begins with; options.pretraining.epochs = [0, 0, 0] goes on to step 2 at once. SCAF's tables
 run 3FabRec without step 2 on WFLW (itl_epochs = 0).
 
-Differs from the paper: the lengths of steps 2 and 3 are ours (no length is stated), of 8,000 batches together; no
-shear in the views; steps of the pretraining as its file says.
+Differs from the paper: the lengths of steps 2 and 3 are ours (no length is stated), of 8,000 batches together; the
+pretraining as its file says.
 """
 
 from __future__ import annotations

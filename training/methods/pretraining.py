@@ -10,8 +10,8 @@ Adam 2e-5, betas (0, 0.999), batches of 50, on labelled and unlabelled crops wit
 
 Differs from the paper: auto-encoder and discriminators take their steps on the same batch at once, from one backward
 pass, where the release lets one follow the other; the lengths of the phases are ours (it trained 50 to 100 epochs of
-2.1 million images); no shear in the views; Adam starts anew with each phase. Weights of rec alone (1) and of the
-adversarial terms (1) are ours.
+2.1 million images); Adam starts anew with each phase. Weights of rec alone (1) and of the adversarial terms (1) are
+ours.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Pretraining(BaseModel):
     critics: adversary.Config = adversary.Config()
     views: config.Config = config.Config(
         translate=0.035, scale=0.06, p_rotate=1.0, rotate=45.0, p_occlude=0.0, p_blur=0.0, p_grey=0.0,
-        brightness=0.0, contrast=0.0, saturation=0.0, noise=0.0,
+        brightness=0.0, contrast=0.0, saturation=0.0, noise=0.0, shear=0.0875,
     )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ Targets and loss are 3FabRec's: 300 mean squared error of the maps against Gauss
 generator is frozen in step 2; the BN of Q and P keeps its statistics, that of the skips B learns. `autoencoder` and
 --init are as in `fabrec`.
 
-Differs from the paper: the length of step 2 is ours, 8,000 batches of 40; no shear in the views. The authors took
-3FabRec's released weights, which are no longer to be had, so step 1 is our own.
+Differs from the paper: the length of step 2 is ours, 8,000 batches of 40. The authors took 3FabRec's released weights,
+which are no longer to be had, so step 1 is our own.
 """
 
 from __future__ import annotations
