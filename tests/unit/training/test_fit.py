@@ -38,6 +38,12 @@ def test_cosine_follows_its_equation(progress: float) -> None:
     assert factor(schedule, STEPS, progress) == pytest.approx(wanted)
 
 
+def test_cosine_may_end_above_zero() -> None:
+    schedule = Schedule(lr=1e-3, lr_end=5e-6, decay="cosine", warm_up=0.5)
+    rates = [schedule.lr * factor(schedule, STEPS, epoch) for epoch in (15, 30, 45, 60)]
+    assert rates == pytest.approx([5e-4, 1e-3, 502.5e-6, 5e-6])
+
+
 @given(st.integers(1, 70), st.integers(1, 20))
 def test_batches_hold_every_row_once_and_never_a_single_one(count: int, size: int) -> None:
     batches = sampler.batches((count,), size, 0, torch.Generator().manual_seed(0))
