@@ -42,6 +42,10 @@ class PublishedSet(Protocol):
     def rule(self) -> CropRule:
         """How `Sample.box` becomes a crop."""
 
+    @property
+    def make(self) -> Callable[[Path], None] | None:
+        """What draws the set into a folder, None where its authors published files."""
+
     def load(self, root: str | Path, split: str) -> Loaded:
         """The good samples of a split, with the box to crop, and a line for each broken entry."""
 
@@ -60,6 +64,14 @@ def open_set(name: str) -> PublishedSet:
         found: PublishedSet = point.load()(name)
         return found
     raise MissingExtraError("this installation has no published data sets: pip install 'landmark-deploy[data]'")
+
+
+def make_set(name: str, out: Path) -> None:
+    """Draw a set that needs no copy into `out`, a folder per split; InputError for a set of published files."""
+    make = open_set(name).make
+    if make is None:
+        raise InputError(f"{name} is not drawn: its authors published files, which are read from your own copy")
+    make(out)
 
 
 def check_set(

@@ -10,7 +10,7 @@ from lmdeploy.atomic import write_file
 from lmdeploy.check import check_folder
 from lmdeploy.dataset import read_labelled
 from lmdeploy.errors import DataError
-from lmdeploy.published import check_set, open_set
+from lmdeploy.published import check_set, make_set, open_set
 from lmdeploy.schema import load_schema
 from lmdeploy.sheet import show_folder, show_set, write_sheet
 from lmdeploy.split import draw
@@ -45,6 +45,18 @@ def check(data: str, root: Path | None, splits: tuple[str, ...], schema: str) ->
     report = check_set(open_set(data), root, splits, lambda line: click.echo(line, err=True))
     if report.problems:
         raise DataError(f"{root}: {len(report.problems)} things to mend", report.problems)
+
+
+@data.command()
+@click.argument("name", metavar="blocks|shapes")
+@click.argument("out", type=click.Path(path_type=Path))
+def make(name: str, out: Path) -> None:
+    """Draw a data set that needs no copy: figures with landmarks and classes, split into train, valid and test.
+
+    Then: lmdeploy train seq_mt/blocks_5/seq_mt_l_elt_a --data OUT
+    """
+    make_set(name, out)
+    click.echo(f"{out}: {name}", err=True)
 
 
 @data.command()

@@ -3,8 +3,9 @@
     attributes.csv    image,<name>:<C>,<name>,...   beside images/
 
 A column <name>:<C> holds class indices 0 .. C - 1, any other a real value; an empty cell, or an image without a row,
-is not known. The file is looked for in the data folder of each image, so labelled and unlabelled folders have their
-own; columns of one name must mean the same in all.
+is not known. The file that counts for an image is the one in the nearest folder above it, so labelled and unlabelled
+folders have their own, and a copy of a published set has one in its root; columns of one name must mean the same in
+all. Rows name the images as landmarks.csv does (published sets: as `lmdeploy data check` does).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lmdeploy.errors import DataError, InputError
 from lmdeploy.types import F32
 
 FILE = "attributes.csv"
+DEPTH = 6  # folders between an image and the root of a published set, at most
 
 
 class Column(NamedTuple):
@@ -48,8 +50,9 @@ def read_attributes(samples: Sequence[Sample]) -> Attributes | None:
 
     Errors: InputError for a header that makes no sense, DataError with every broken row.
     """
-    folders = [_folder(sample) for sample in samples]
-    tables = {folder: _read(folder / FILE) for folder in dict.fromkeys(folders) if (folder / FILE).is_file()}
+    nearest = {folder: _nearest(folder) for folder in dict.fromkeys(sample.path.parent for sample in samples)}
+    folders = [nearest[sample.path.parent] for sample in samples]
+    tables = {folder: _read(folder / FILE) for folder in dict.fromkeys(folders) if folder is not None}
     if not tables:
         return None
     columns = tuple(dict.fromkeys(column for names, _ in tables.values() for column in names))
@@ -58,15 +61,15 @@ def read_attributes(samples: Sequence[Sample]) -> Attributes | None:
         raise InputError(f"{FILE}: the folders do not agree on the classes of {_twice(names)!r}; give all the same")
     values = np.full((len(samples), len(columns)), np.nan, np.float32)
     for i, (sample, folder) in enumerate(zip(samples, folders, strict=True)):
-        for column, value in tables.get(folder, ((), {}))[1].get(sample.name, {}).items():
+        told = tables[folder][1].get(sample.name, {}) if folder is not None else {}
+        for column, value in told.items():
             values[i, columns.index(column)] = value
     return Attributes(columns, values)
 
 
-def _folder(sample: Sample) -> Path:
-    """The data folder of a sample: what holds images/, or the plain folder of images."""
-    images = sample.path.parents[len(Path(sample.name).parts) - 1]
-    return images.parent if images.name == "images" else images
+def _nearest(folder: Path) -> Path | None:
+    """The folder itself or the nearest one above it, at most DEPTH up, that holds the file."""
+    return next((above for above in (folder, *folder.parents[:DEPTH]) if (above / FILE).is_file()), None)
 
 
 Told = dict[str, dict[Column, float]]

@@ -9,6 +9,7 @@ from training.data.sets.base import DataSet
 from training.data.sets.celeba import CELEBA
 from training.data.sets.coco import coco
 from training.data.sets.cofw import COFW
+from training.data.sets.drawn import BLOCKS, SHAPES
 from training.data.sets.hand import HAND
 from training.data.sets.hgr1 import HGR1
 from training.data.sets.multipie import MULTIPIE
@@ -26,6 +27,7 @@ SETS: dict[str, DataSet] = {
     "300w": W300,
     "affectnet": AFFECTNET,
     "aflw": AFLW,
+    "blocks": BLOCKS,
     "celeba": CELEBA,
     "coco": coco(),
     "cofw": COFW,
@@ -34,6 +36,7 @@ SETS: dict[str, DataSet] = {
     "multipie": MULTIPIE,
     "points_csv": POINTS_CSV,
     "rsna": RSNA,
+    "shapes": SHAPES,
     "stld_300w": STLD_300W,
     "stld_aflw": STLD_AFLW,
     "stld_wflw": STLD_WFLW,

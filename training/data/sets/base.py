@@ -33,7 +33,7 @@ class DataSet:
     labels. splits: expected number of samples of each, None where it depends on the copy. read: root and split ->
     samples with the data set's own box (None where it has none). crop: name of the default policy. normaliser: name of
     the error's divisor that papers use on it. layout: what the user's folder must look like. remarks: by split, what
-    `lmdeploy data check` says beside its count.
+    `lmdeploy data check` says beside its count. make: draws a set that needs no copy into a folder.
     """
 
     name: str
@@ -45,6 +45,7 @@ class DataSet:
     normaliser: str
     layout: str
     remarks: Mapping[str, str] = field(default_factory=dict)
+    make: Callable[[Path], None] | None = None
 
     @property
     def rule(self) -> CropRule:

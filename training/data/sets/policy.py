@@ -148,5 +148,6 @@ POLICIES: dict[str, Policy] = {
     "whole_512": Policy("STLD Hand, 1", whole_image, _rule("stretch", 1.0, 512)),
     "whole_256": Policy("STLD's released crops, 1.1", whole_image, _rule("stretch", 1.0, 256)),
     "whole_128": Policy("SMT HGR1, 1", whole_image, _rule("stretch", 1.0, 128)),
+    "whole_60": Policy("SMT Shapes and Blocks, 7.3", whole_image, _rule("stretch", 1.0, 60)),
     "whole_64": Policy("SMT HGR1, 1", whole_image, _rule("stretch", 1.0, 64)),
 }

@@ -1,0 +1,52 @@
+"""`lmdeploy data make`: a drawn set that reads back, is checked and trained on; what is not drawn says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lmdeploy.cli import cli
+from lmdeploy.errors import InputError
+from training.data import blocks
+from training.data.attributes import Column, read_attributes
+from training.data.sets import SETS
+from training.data.sets import drawn as drawn_set
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a dozen images."""
+    counts = {"train": 8, "valid": 2, "test": 2}
+    made = drawn_set._set("blocks", "Blocks", "blocks6", counts, blocks.draw)
+    monkeypatch.setitem(SETS, "blocks", made)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_drawn_set_is_what_its_reader_expects(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["data", "make", "blocks", str(tmp_path / "b")])
+    assert found.exit_code == 0, found.output
+    checked = CliRunner().invoke(cli, ["data", "check", "blocks", str(tmp_path / "b")])
+    assert checked.exit_code == 0, checked.output
+    samples = SETS["blocks"].load(tmp_path / "b", "train").checked()
+    assert [(s.box.x0, s.box.x1) for s in samples if s.box] == [(-0.5, 59.5)] * 8
+    told = read_attributes(samples)
+    assert told is not None
+    assert told.columns == (Column("figure", 15),)
+    assert np.isfinite(told.values).all()
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_there_is_never_drawn_over(tmp_path: Path) -> None:
+    (tmp_path / "b" / "valid").mkdir(parents=True)
+    found = CliRunner().invoke(cli, ["data", "make", "blocks", str(tmp_path / "b")])
+    assert isinstance(found.exception, InputError) or found.exit_code == 2
+    assert not (tmp_path / "b" / "train").exists()
+
+
+def test_a_published_set_is_not_drawn(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["data", "make", "wflw", str(tmp_path)])
+    assert "your own copy" in f"{found.output}{found.exception}"
+    assert found.exit_code != 0
