@@ -1,6 +1,6 @@
 """SepBN against BN in the same light network on real faces, all labels, a short schedule.
 
-    python -m benchmarks.sepbn_faces [--quick] [--shared FOLDER] [--seeds 1] [--epochs 40] [--out RUN]
+    python -m benchmarks.sepbn_faces [--quick] [--shared FOLDER] [--seeds 1] [--epochs 100] [--out RUN]
 
 Supervised training of face68's light heatmap network on 64 px crops of faces68_300w, all training images labelled,
 from random weights: once with batch norm, once with SepBN for every batch norm of its backbone, the same seed,
@@ -75,7 +75,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="drawn faces, under 50 s on 2 cores; no record")
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the real data")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("runs/sepbn_faces"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:

@@ -69,15 +69,15 @@ class Grouped(nn.Module):
         self.first = nn.Linear(self.groups * self.pool**2, hidden)
         self.last = nn.Linear(hidden, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """A f32[N,G,K] of x f32[N,C,h,w]."""
+    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
+        """Logits a / tau f32[N,G,K] of x f32[N,C,h,w]."""
         pooled = adaptive_max_pool(x, self.pool)
         if self.training:
-            hidden = self.first(self.squeeze(pooled).flatten(1))
-        else:  # two linear maps in a row are one: a runtime then has half the calls
-            hidden = F.conv2d(pooled, *self._joined()).flatten(1)
-        logits: Tensor = self.last(torch.relu(hidden))
-        return logits.view(-1, self.groups, self.sets)
+            hidden = self.first(self.squeeze(pooled).flatten(1))[..., None, None]
+        else:  # two linear maps in a row are one, and tau is part of the last: a runtime then has half the calls
+            hidden = F.conv2d(pooled, *self._joined())
+        weight, bias = self.last.weight / tau, self.last.bias / tau
+        return F.conv2d(torch.relu(hidden), weight[..., None, None], bias).view(-1, self.groups, self.sets)
 
     def _joined(self) -> tuple[Tensor, Tensor]:
         """Weight f32[hidden,C,T,T] and bias f32[hidden] of the 1x1 convolution and the first layer in one."""
@@ -96,10 +96,10 @@ class Simple(nn.Module):
         hidden = max(1, channels // options.reduction)
         self.first, self.last = nn.Linear(channels, hidden), nn.Linear(hidden, options.sets)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """A f32[N,1,K] of x f32[N,C,h,w]."""
+    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
+        """Logits a / tau f32[N,1,K] of x f32[N,C,h,w]."""
         logits: Tensor = torch.sigmoid(self.last(torch.relu(self.first(x.mean(dim=(-2, -1))))))
-        return logits.unsqueeze(1)
+        return logits.unsqueeze(1) / tau
 
 
 class SepBN(nn.Module):
@@ -136,7 +136,7 @@ class SepBN(nn.Module):
 
     def weights(self, x: Tensor) -> Tensor:
         """Shares pi f32[N,G,K] of x f32[N,C,h,w], fp32."""
-        logits: Tensor = self.attention(x).float() / self.tau
+        logits: Tensor = self.attention(x, self.tau).float()
         if self.options.hard:
             return F.one_hot(logits.argmax(dim=-1), self.options.sets).to(logits.dtype)
         return logits.softmax(dim=-1)
@@ -167,7 +167,7 @@ class SepBN(nn.Module):
         both = torch.stack([gamma, self.beta - gamma * mean]).view(2, len(gamma), self.groups, -1)  # [2,K,G,C/G]
         own = torch.eye(self.groups, device=pi.device, dtype=both.dtype)
         matrix = torch.einsum("skgc,gj->sgcjk", both, own).reshape(-1, pi.shape[1] * pi.shape[2])
-        mixed = F.conv2d(pi.flatten(1)[..., None, None], matrix[..., None, None])
+        mixed = F.conv2d(pi.reshape(-1, matrix.shape[1], 1, 1), matrix[..., None, None])
         return mixed.chunk(2, dim=1)
 
 
