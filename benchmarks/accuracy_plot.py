@@ -14,13 +14,18 @@ def bars(tables: dict[str, dict[str, Any]], file: Path) -> None:
     panels = figure.subplots(len(tables), 1, squeeze=False)[:, 0]
     for axes, (key, table) in zip(panels, tables.items(), strict=True):
         labels, _, seed = key.partition("/")
-        for name, rounds in table["rounds"].items():
-            values = [value for stage, value in rounds.items() if not stage.endswith("pretrain")]
+        lines = {
+            name: [value for stage, value in rounds.items() if not stage.endswith("pretrain")]
+            for name, rounds in table["rounds"].items()
+        }
+        last = max(len(values) for values in lines.values()) - 1
+        for name, values in lines.items():
             if name in {"supervised", "supervised_half", "control"}:
                 style = {"supervised": ":", "supervised_half": (0, (1, 4)), "control": "--"}[name]
                 axes.axhline(values[-1], color="black", linestyle=style, label=f"{name}: {values[-1]:.2f} %")
             else:
-                axes.plot(range(len(values)), values, marker="o", label=f"{name}: {values[-1]:.2f} %")
+                at = range(len(values)) if len(values) > 1 else [last]  # a method without rounds has its end alone
+                axes.plot(at, values, marker="o", label=f"{name}: {values[-1]:.2f} %")
         axes.set_title(f"{labels} labels, seed {seed}")
         axes.set_xlabel("round (0: the supervised start)")
         axes.set_ylabel("test NME, %")
