@@ -10,6 +10,7 @@ from training.methods import (
     data_distillation,
     dst,
     easy_hard,
+    elt,
     fabrec,
     fixmatch,
     hybridmatch,
@@ -66,11 +67,13 @@ STUDENTS = {
     "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
     "test_start_from_init_labels_with_exactly_the_given_model": "it needs TS3's students to start from; see test_ts3",
 }
-MULTI_TASK = {
+EQUIVARIANT = {
     "test_every_pseudo_label_set_is_kept_with_its_teacher": "it makes no labels: ELT compares two passes",
     "test_start_from_init_needs_weights": "no rounds, so no start of the first one: --init is what it trains on",
     "test_start_from_init_labels_with_exactly_the_given_model": "there are no rounds and no labels of the given model",
     "test_a_teacher_gets_no_gradient": "both passes of ELT get the gradient; see test_elt",
+}
+MULTI_TASK = EQUIVARIANT | {
     "test_weight_zero_on_unlabelled_data_is_supervised_training": OWN_NETWORK,
 }
 
@@ -90,6 +93,12 @@ METHODS: dict[str, Method] = {
     "data_distillation": Method(data_distillation.Config, data_distillation.train, exempt=COPIES),
     "dst": Method(dst.Config, dst.train, exempt=ONLINE, networks=("heatmap",)),
     "easy_hard": Method(easy_hard.Config, easy_hard.train, exempt=ONLINE, networks=("heatmap",)),
+    "elt": Method(
+        elt.Config,
+        elt.train,
+        exempt=EQUIVARIANT,
+        networks=("heatmap", "transformer", "hybrid", "seq_mt", "comm_mt", "heatmap_mt", "rcn"),
+    ),
     "fabrec": Method(fabrec.Config, fabrec.train, exempt=AUTOENCODER, networks=("fabrec",), unless="autoencoder"),
     "fixmatch": Method(fixmatch.Config, fixmatch.train, exempt=ONLINE, networks=("heatmap",)),
     "hybridmatch": Method(hybridmatch.Config, hybridmatch.train, exempt=HYBRID, networks=("hybrid",)),
@@ -102,7 +111,7 @@ METHODS: dict[str, Method] = {
         seq_mt.Config,
         seq_mt.train,
         exempt=MULTI_TASK,
-        networks=("seq_mt", "comm_mt", "heatmap_mt"),
+        networks=("seq_mt", "comm_mt", "heatmap_mt", "rcn"),
         unless="labelled_only",
     ),
     "spaco": Method(spaco.Config, spaco.train, exempt=STUDENTS, networks=("ts3",), unless="labelled_only"),
