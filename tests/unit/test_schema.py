@@ -142,7 +142,9 @@ def test_a_wrong_schema_is_refused_with_the_reason(tmp_path, old, new, said):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="aflw19, blocks6, cofw29, face5, hand37, hgr25, ibug49, ibug68, shapes2, wflw98"):
+    with pytest.raises(
+        InputError, match="aflw19, blocks6, cofw29, face5, hand37, hgr25, ibug49, ibug68, shapes2, wflw98"
+    ):
         load_schema("ibug69")
 
 

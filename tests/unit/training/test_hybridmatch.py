@@ -19,8 +19,7 @@ from training.codec import profile, subpixel
 from training.engine.batch import Batch
 from training.engine.train_set import Part
 from training.methods import hybridmatch
-from training.models import Hybrid
-from training.models.hybrid import Raw
+from training.models.hybrid import Hybrid, Raw
 from training.models.raw import RawOutputs
 
 CFG = hybridmatch.Config(sigma_1d=3.0, b=0.3, w=(0.2, 1.0), lambda_u=0.7)

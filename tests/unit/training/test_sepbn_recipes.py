@@ -44,7 +44,9 @@ def test_the_file_is_what_the_table_says_and_leaves_no_field_to_a_default(name: 
     said = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     assert said == text_of(CELLS[name]), "run: python -m tests.oracles.sepbn_recipes"
     loaded = recipe.parse(said, name)
-    allowed = {"data.other", "data.also", "data.measured"} | ({"network.sepbn"} if CELLS[name].sepbn is None else set())
+    allowed = {"data.other", "data.also", "data.measured"} | (
+        {"network.sepbn"} if CELLS[name].sepbn is None else set()
+    )
     assert left_to_defaults(loaded) - allowed <= ({"target"} if not CELLS[name].figures else set())
     assert left_to_defaults(loaded.method_config()) == set()
 

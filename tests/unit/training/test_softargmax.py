@@ -100,7 +100,9 @@ def test_soft_points_find_a_drawn_peak_and_carry_a_gradient(codec: str) -> None:
     points = torch.tensor([[[20.0, 33.0], [40.0, 12.0]]])
     maps = CODECS[codec].encode(points, torch.tensor([1.5]), 16, 4).requires_grad_()
     found = soft_points(maps, codec, 4)
-    torch.testing.assert_close(found.detach(), points, rtol=0, atol=1.0 if codec == "subpixel" else 4)  # px; a cell is 4
+    torch.testing.assert_close(
+        found.detach(), points, rtol=0, atol=1.0 if codec == "subpixel" else 4
+    )  # px; a cell is 4
     found.sum().backward()
     assert maps.grad is not None
     assert maps.grad.abs().sum() > 0
