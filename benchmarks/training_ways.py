@@ -23,6 +23,7 @@ from training.augment import config
 from training.data import crops as crop_cache
 from training.data.crops import Crops
 from training.engine.batch import Drawer
+from training.engine.devices import compiled
 from training.engine.fit import Schedule, make_optimiser
 from training.engine.train_set import Part, TrainSet
 from training.methods import supervised
@@ -79,7 +80,7 @@ def our_step(work: Work, way: Way, batch: int, device: torch.device, drawn: list
     optimiser = make_optimiser(plain, Schedule())
     network, optimiser = fabric.setup(plain, optimiser)
     if way.compiled:
-        network = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else "default")
+        network = compiled(network, device)
     network.train()
     stride = work.network.unit(work.spec.crop.size)
     drawer = Drawer(TrainSet([Part(work.crops)]), work.spec, stride, config.STLD, device)

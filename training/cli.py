@@ -58,6 +58,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="32, or mixed with bf16; auto: bf16 where the device multiplies it natively.",
 )
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network: minutes first, then faster steps.")
 @click.option("--licence", default="not stated", show_default=True, help="Licence of the data, kept in the model.")
 @click.option("--dry-run", is_flag=True, help="Print the expected time and memory, train nothing.")
 def train(method: str, threads: int | None, dry_run: bool, **options: Any) -> None:

@@ -64,6 +64,7 @@ class Request:
     seed: int = 1234
     device: str = "auto"
     precision: str = "auto"
+    compiled: bool = False  # through torch.compile
     devices: int | None = None
     licence: str = "not stated"
 
@@ -88,7 +89,9 @@ def prepare(request: Request) -> Prepared:
     pools, boxes, parts = read(request, sources)
     spec = _spec(start, schema, parts, boxes.maps, pools, request.licence)
     fabric = open_fabric(request.device, request.precision, request.devices)
-    settings = Settings(spec, recipe.network, recipe.schedule, recipe.augment, request.seed, sources.target)
+    settings = Settings(
+        spec, recipe.network, recipe.schedule, recipe.augment, request.seed, sources.target, request.compiled
+    )
     report = _reporter(request, settings, fabric.device)
     trainer = Trainer(settings, request.out, fabric, start.weights, report)
     cache = request.out / "cache"

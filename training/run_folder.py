@@ -53,6 +53,7 @@ def claim(request: Request) -> None:
     command = shlex.join(["lmdeploy", *sys.argv[1:]])
     more: dict[str, Any] = {"versions": _versions(), "commit": _commit(), "command": command}
     more |= {"device": request.device, "precision": request.precision, "devices": request.devices}
+    more |= {"compiled": request.compiled}
     write_file(file, (json.dumps(about | more, indent=1, sort_keys=True) + "\n").encode())
 
 

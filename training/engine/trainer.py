@@ -21,7 +21,7 @@ from training.data.crops import Crops
 from training.engine import checkpoint, metrics_log, plateau, processes, rounds
 from training.engine.batch import Drawer
 from training.engine.board import Board
-from training.engine.devices import share_norms
+from training.engine.devices import compiled, share_norms
 from training.engine.fit import EpochEnd, Plan, Schedule, Stage, Step, fit, make_optimiser
 from training.engine.predictor import predict_crops
 from training.engine.progress import RunProgress
@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What all stages of a run share; target: label of the part that --data is, where there are several."""
+    """What all stages of a run share.
+
+    target: label of the part that --data is, where there are several. compiled: train through torch.compile.
+    """
 
     spec: ModelSpec
     network: NetworkConfig
@@ -47,6 +50,7 @@ class Settings:
     augment: config.Config
     seed: int
     target: str = ""
+    compiled: bool = False
 
 
 def focused(settings: Settings, network: Network) -> Settings:
@@ -105,6 +109,8 @@ class Trainer:
             checkpoint.restore_optimiser(plain, saved.optimiser)
             start = saved.about.epoch
         module, optimiser = self.fabric.setup(share_norms(network, self.fabric.device), plain)
+        if self.settings.compiled:
+            module = compiled(module, self.fabric.device)
         drawer = self.drawer(parts)
         self.progress.begin(stage.name, stage.epochs, start)
         plan = Plan(
