@@ -15,7 +15,7 @@ from training.codec import CODECS
 from training.engine.processes import Share
 from training.engine.shared_draws import SharedDraws
 from training.engine.train_set import Rows, TrainSet
-from training.models.end_to_end import normalise
+from training.models.end_to_end import normalise_
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Drawer:
             seen = pipeline.augment(raw.images, raw.points, self.size, self.flip_index, cfg, draws.generator)
         visible = torch.isfinite(seen.points).all(dim=-1)
         points = torch.where(visible.unsqueeze(-1), seen.points, torch.zeros_like(seen.points))
-        x = normalise(seen.images).contiguous(memory_format=torch.channels_last)
+        x = normalise_(seen.images).contiguous(memory_format=torch.channels_last)
         score = raw.score if raw.score is not None else torch.ones_like(points[..., 0])
         score = torch.where(seen.flip.unsqueeze(1), score[:, self.flip_index], score)
 

@@ -119,11 +119,10 @@ def _score(crops: Crops) -> Tensor:
 
 
 def _pick(arrays: list[Tensor], part: Tensor, row: Tensor) -> Tensor:
-    """Entries [B,...] at `row` of the arrays of `part`."""
+    """Entries [B,...] at `row` of the arrays of `part`, copied row by row: indexing crops would go byte by byte."""
     if len(arrays) == 1:
-        return arrays[0][row]
+        return arrays[0].index_select(0, row)
     out = torch.empty(len(row), *arrays[0].shape[1:], dtype=arrays[0].dtype)
-    for i, array in enumerate(arrays):
-        mine = part == i
-        out[mine] = array[row[mine]]
+    for i, (which, where) in enumerate(zip(part.tolist(), row.tolist(), strict=True)):
+        out[i] = arrays[which][where]
     return out

@@ -14,9 +14,19 @@ STD = (0.229, 0.224, 0.225)
 
 def normalise(images: Tensor) -> Tensor:
     """f32[B,3,H,W] RGB in [0, 255] -> ImageNet-normalised."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    mean, std = _scale(images.device)
     return (images - mean).div_(std)
+
+
+def normalise_(images: Tensor) -> Tensor:
+    """`normalise` in the memory of `images`."""
+    mean, std = _scale(images.device)
+    return images.sub_(mean).div_(std)
+
+
+def _scale(device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    return mean, std
 
 
 class EndToEnd(nn.Module):
