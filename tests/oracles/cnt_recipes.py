@@ -1,17 +1,18 @@
-"""Writes the recipes of CNT's cells: `python -m tests.oracles.cnt_recipes`; a test compares them with the files."""
+"""The recipe of each of CNT's cells, in the paper of SepBN."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.oracles.cnt_cells import COPIES, UNION, Cell, cells
+from tests.oracles.recipe_files import Paper, dashed, file_text, printed, said_tables, targets_of, title
 from tests.oracles.sepbn_cells import BACKBONES, SETS
 from tests.oracles.sepbn_recipes import AUGMENT, SCHEDULE
-from tests.oracles.stld_recipes import FOLDER, NAMES, TITLES, UNITS, lines_of
-from training.data.published import Data, Target
+from training.data.published import Data
 from training.data.sets.policy import POLICIES
 from training.methods.cross_protocol import Config
 from training.models import branches
+from training.recipe import Recipe
 
 # What the paper leaves open: stage 1 is as long as stage 2; the extra convolution is 1x1 and keeps the width
 OPTIONS = Config(epochs=500, decay_at=(), fine_epochs=500, fine_decay_at=(), backbone_lr=1e-7)
@@ -34,50 +35,32 @@ def text_of(cell: Cell) -> str:
     data = Data.model_validate(
         {"set": cell.set, "unlabelled": "none", "crop": "sepbn", "also": further} | SETS[cell.set]
     )
-    tables: dict[str, Any] = {
-        "data": data, "network": network, "crop": POLICIES[data.crop].rule, "schedule": SCHEDULE, "augment": AUGMENT,
-        "options": Config.model_validate(OPTIONS.model_dump()),
-    }  # fmt: skip
-    head = {"method": "cross_protocol", "name": cell.name.replace("/", "-").replace("_", "-"), "codec": "coords"}
-    parts = [_comment(cell), *lines_of(head)]
-    for title, table in tables.items():
-        parts += ["", f"[{title}]", *lines_of(table.model_dump(exclude_none=True))]
-    for table, metric, value in cell.figures:
-        target = Target.model_validate(
-            {
-                "paper": "SepBN",
-                "table": table,
-                "row": cell.row,
-                "metric": metric,
-                "unit": UNITS[metric],
-                "value": value,
-            }
-        )
-        parts += ["", "[[target]]", *lines_of(target.model_dump(exclude_none=True))]
-    return "\n".join(parts) + "\n"
-
-
-def write() -> None:
-    """Write every file."""
-    for cell in cells():
-        path = FOLDER / f"{cell.name}.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text_of(cell), encoding="utf-8")
-
-
-def _comment(cell: Cell) -> str:
-    numbers = list(dict.fromkeys(table for table, _, _ in cell.figures))
-    printed = dict.fromkeys(f"{NAMES[metric]} {value:.2f} {UNITS[metric]}" for _, metric, value in cell.figures)
-    said = ", ".join([*printed, *([cell.others] if cell.others else [])])
-    also = " ".join(f"--also {COPIES[name]} {name}" for name in UNION if name != cell.set)
-    return (
-        f"# SepBN, Table{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}, {cell.row}: five sets, then "
-        f"{TITLES.get(cell.set, cell.set.upper())} alone.\n"
-        f"# Published: {said}.\n"
-        f"# lmdeploy train {cell.name} --data {COPIES[cell.set]} {also} --out RUN\n"
-        '# Stage 1 is the same for every set: start = "init" and --init RUN/stages/joint.safetensors of another cell.'
+    built = Recipe(
+        method="cross_protocol",
+        name=dashed(cell.name),
+        codec="coords",
+        data=data,
+        network=network,
+        crop=POLICIES[data.crop].rule,
+        schedule=SCHEDULE,
+        augment=AUGMENT,
+        options=OPTIONS.model_dump(),
+        target=targets_of("SepBN", cell.row, [(*figure, None) for figure in cell.figures]),
     )
+    return file_text(_comment(cell), built)
 
 
-if __name__ == "__main__":
-    write()
+def _comment(cell: Cell) -> list[str]:
+    figures = dict.fromkeys(printed(metric, value) for _, metric, value in cell.figures)
+    said = ", ".join([*figures, *([cell.others] if cell.others else [])])
+    where = said_tables((table for table, _, _ in cell.figures), ", ")
+    also = " ".join(f"--also {COPIES[name]} {name}" for name in UNION if name != cell.set)
+    return [
+        f"SepBN, {where}, {cell.row}: five sets, then {title(cell.set)} alone.",
+        f"Published: {said}.",
+        f"lmdeploy train {cell.name} --data {COPIES[cell.set]} {also} --out RUN",
+        'Stage 1 is the same for every set: start = "init" and --init RUN/stages/joint.safetensors of another cell.',
+    ]
+
+
+PAPER = Paper("cnt", cells, text_of)

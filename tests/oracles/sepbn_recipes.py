@@ -1,17 +1,25 @@
-"""Writes the recipes of SepBN's cells: `python -m tests.oracles.sepbn_recipes`; a test compares them with files."""
+"""The recipe of each of SepBN's cells."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from tests.oracles.recipe_files import (
+    Paper,
+    command,
+    dashed,
+    file_text,
+    options_of,
+    printed,
+    said_tables,
+    targets_of,
+    title,
+)
 from tests.oracles.sepbn_cells import BACKBONES, SETS, Cell, cells
-from tests.oracles.stld_recipes import FOLDER, NAMES, TITLES, UNITS, lines_of
 from training.augment import config
-from training.data.published import Data, Target
+from training.data.published import Data
 from training.data.sets.policy import POLICIES
 from training.engine.fit import Schedule
-from training.methods import METHODS
 from training.models import regression
+from training.recipe import Recipe
 
 # Section V-A: 120 of 500 epochs to warm up; the warm-up's shape, the shear and the coordinates' unit are not stated
 SCHEDULE = Schedule(
@@ -27,51 +35,34 @@ OPTIONS = {"epochs": 500, "decay_at": (), "oversample": 0}
 def text_of(cell: Cell) -> str:
     """The file of a cell."""
     pretrained = cell.trunk != "vanilla"
-    network = regression.Config.model_validate(
-        {"backbone": BACKBONES[cell.trunk][0], "pretrained": pretrained, "sepbn": cell.sepbn}
-    )
     data = Data.model_validate({"set": cell.set, "unlabelled": "none", "crop": "sepbn"} | SETS[cell.set])
-    name = f"{cell.file}-{cell.set}".replace("_", "-")
-    tables: dict[str, Any] = {
-        "data": data,
-        "network": network,
-        "crop": POLICIES[data.crop].rule,
-        "schedule": SCHEDULE,
-        "augment": AUGMENT,
-        "options": METHODS[cell.method].config.model_validate(OPTIONS),
-    }
-    parts = [_comment(cell), *lines_of({"method": cell.method, "name": name, "codec": "coords"})]
-    for title, table in tables.items():
-        parts += ["", f"[{title}]", *lines_of(table.model_dump(exclude_none=True))]
-    for number, metric, value, split in cell.figures:
-        target = Target.model_validate(
-            {"paper": "SepBN", "table": number, "row": cell.row, "metric": metric, "unit": UNITS[metric],
-             "value": value, "split": split}
-        )  # fmt: skip
-        parts += ["", "[[target]]", *lines_of(target.model_dump(exclude_none=True))]
-    return "\n".join(parts) + "\n"
-
-
-def write() -> None:
-    """Write every file."""
-    for cell in cells():
-        path = FOLDER / f"{cell.name}.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text_of(cell), encoding="utf-8")
-
-
-def _comment(cell: Cell) -> str:
-    numbers = list(dict.fromkeys(number for number, *_ in cell.figures)) or ["X"]
-    printed = {(metric, value) for _, metric, value, split in cell.figures if split is None}
-    figures = [f"{NAMES[metric]} {value:.2f} {UNITS[metric]}" for metric, value in sorted(printed, reverse=True)]
-    said = ", ".join([*figures, *([cell.note] if cell.note else [])])
-    where = f"Table{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
-    return (
-        f"# SepBN, {where}, {cell.row}: {TITLES.get(cell.set, cell.set.upper())}, all images labelled.\n"
-        f"# Published: {said}.\n"
-        f"# lmdeploy train {cell.name} --data {cell.set.upper()} --out RUN"
+    built = Recipe(
+        method=cell.method,
+        name=dashed(cell.file, cell.set),
+        codec="coords",
+        data=data,
+        network=regression.Config.model_validate(
+            {"backbone": BACKBONES[cell.trunk][0], "pretrained": pretrained, "sepbn": cell.sepbn}
+        ),
+        crop=POLICIES[data.crop].rule,
+        schedule=SCHEDULE,
+        augment=AUGMENT,
+        options=options_of(cell.method, OPTIONS),
+        target=targets_of("SepBN", cell.row, cell.figures),
     )
+    return file_text(_comment(cell, data), built)
 
 
-if __name__ == "__main__":
-    write()
+def _comment(cell: Cell, data: Data) -> list[str]:
+    first = {(metric, value) for _, metric, value, split in cell.figures if split is None}
+    figures = [printed(metric, value) for metric, value in sorted(first, reverse=True)]
+    said = ", ".join([*figures, *([cell.note] if cell.note else [])])
+    where = said_tables([number for number, *_ in cell.figures] or ["X"], ", ")
+    return [
+        f"SepBN, {where}, {cell.row}: {title(cell.set)}, all images labelled.",
+        f"Published: {said}.",
+        command(cell.name, data),
+    ]
+
+
+PAPER = Paper("sepbn", cells, text_of)

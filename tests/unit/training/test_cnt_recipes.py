@@ -1,45 +1,16 @@
-"""The recipes of CNT's cells: files equal the table of cells, are complete, and say what Sections IV and V-A say."""
+"""The recipes of CNT's cells: they say what Sections IV and V-A say."""
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
-from pydantic import BaseModel
 
 from tests.oracles.cnt_cells import UNION, cells
-from tests.oracles.cnt_recipes import FOLDER, text_of
-from training import recipe
+from tests.oracles.recipe_files import load
 from training.data.sets import SETS
 from training.methods.cross_protocol import Config
 from training.models import branches
 
 CELLS = {cell.name: cell for cell in cells()}
-load = cache(recipe.load)
-
-
-def test_every_cell_has_one_file_and_no_file_is_of_another() -> None:
-    # CNT and CNT+SepBN of three trunks on three sets
-    assert len(CELLS) == len(cells()) == 2 * 3 * 3
-    files = {path.relative_to(FOLDER).as_posix() for path in (FOLDER / "cnt").rglob("*") if path.is_file()}
-    assert files == {f"{name}.toml" for name in CELLS}
-
-
-def left_to_defaults(value: BaseModel) -> set[str]:
-    missing = set(type(value).model_fields) - value.model_fields_set
-    for name, inner in value:
-        if isinstance(inner, BaseModel):
-            missing |= {f"{name}.{field}" for field in left_to_defaults(inner)}
-    return missing
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_the_file_is_what_the_table_says_and_leaves_no_field_to_a_default(name: str) -> None:
-    said = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    assert said == text_of(CELLS[name]), "run: python -m tests.oracles.cnt_recipes"
-    loaded = recipe.parse(said, name)
-    assert left_to_defaults(loaded) <= {"data.other", "data.measured", "network.sepbn"}
-    assert left_to_defaults(loaded.method_config()) == set()
 
 
 @pytest.mark.parametrize("name", CELLS)
