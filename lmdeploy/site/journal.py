@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lmdeploy.errors import InputError
 from lmdeploy.site.durable import read_json, replace_json
 from lmdeploy.site.gate import GateResult
+from lmdeploy.site.sift import Sift
 
 FOLDER, STATE = "refreshes", "state.json"
 Step = Literal["started", "prepared", "trained", "exported", "gated", "done"]
@@ -20,8 +21,8 @@ class RefreshState(BaseModel):
     """Where a refresh stands.
 
     number: 1, 2, ... inputs: hash of everything the result depends on. champion: digest that the gate compares with.
-    frames: collected ones in it. provenance: sha256 of provenance.json. candidate: digest of the new bundle.
-    outcome and reason: set when it is done.
+    frames: collected ones in it. sift: what the residual said of those looked at, None without a limit. provenance:
+    sha256 of provenance.json. candidate: digest of the new bundle. outcome and reason: set when it is done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class RefreshState(BaseModel):
     step: Step = "started"
     inputs: str = ""
     frames: int = 0
+    sift: Sift | None = None
     provenance: str = ""
     champion: str = ""
     candidate: str = ""

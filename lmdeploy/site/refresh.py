@@ -1,6 +1,6 @@
 """One refresh of a site: prepare, train, export, gate, promote.
 
-    prepare   the anchor's training half + the chosen frames -> REFRESH/inputs
+    prepare   the anchor's training half + the chosen frames -> REFRESH/inputs; see curate and sift
     train     the public `lmdeploy train`, from the FACTORY weights: refreshes never build on each other
     export    the public `lmdeploy export`, which fails when the file disagrees with the network
     gate      candidate and champion on the gate half (gate.py)
@@ -33,9 +33,9 @@ def refresh(
 
     Args:
         site: the site's folder.
-        threads: processor threads of training and gate.
+        threads: processor threads of residuals, training and gate.
         errors: (bundle, labelled samples, threads) -> NME f64[N] per cent.
-        tell: gets the output of training and export as it comes.
+        tell: gets one line on the frames left out, then the output of training and export as it comes.
     Returns: the finished state, the last one's when nothing changed since; `check_outcome` turns it into an exit code.
     Errors: LmdeployError when training or export fail (the same call tries again) and InputError without frames.
     """
@@ -43,7 +43,7 @@ def refresh(
     config = read_config(site)
     with writer(site, "refresh") as hold:
         check_anchor(site, config)
-        state = _begun(site, config, current_state(site))
+        state = _begun(site, config, threads, tell)
         if not state.has("trained"):
             state = steps.train(site, config, state, threads=threads, hold=hold, tell=tell)
         if not state.has("exported"):
@@ -78,18 +78,21 @@ def accept(site: Path) -> registry.Alias:
         return registry.promote(site, last.candidate, expected=last.champion, origin=origin)
 
 
-def _begun(site: Path, config: SiteConfig, state: RefreshState) -> RefreshState:
+def _begun(site: Path, config: SiteConfig, threads: int | None, tell: Tell) -> RefreshState:
     """A state with its inputs on the disk: the interrupted refresh, a new one, or the last while nothing is new."""
+    state = current_state(site)
     if state.has("prepared"):
         return state
     finished = [s for s in read_states(site) if s.step == "done"]
-    frames = choose(site, config)
-    inputs = inputs_sha256(site, config, frames)
+    choice = choose(site, config, threads)
+    inputs = inputs_sha256(site, config, choice.frames)
     if finished and finished[-1].inputs == inputs:
         return finished[-1]
     for earlier in finished:
         forget(refresh_folder(site, earlier.number))
-    return steps.prepare(site, config, state, frames, inputs)
+    if choice.sift is not None:
+        tell(f"{choice.sift.sentence()}\n".encode())
+    return steps.prepare(site, config, state, choice, inputs)
 
 
 def _champion_changed(site: Path, state: RefreshState) -> bool:

@@ -15,11 +15,10 @@ from lmdeploy.site.anchor import FOLDER as ANCHOR
 from lmdeploy.site.anchor import anchor_part, identities, schema_argument, subgroups
 from lmdeploy.site.child import run_command
 from lmdeploy.site.config import SiteConfig
-from lmdeploy.site.curate import INPUTS, write_inputs
+from lmdeploy.site.curate import INPUTS, Choice, write_inputs
 from lmdeploy.site.durable import remove_folder, replace_json
 from lmdeploy.site.gate import decide
 from lmdeploy.site.journal import RefreshState, Step, read_states, refresh_folder, write_state
-from lmdeploy.site.store import StoredFrame
 from lmdeploy.types import F64
 
 Errors = Callable[[Path, list[Sample], int | None], F64]
@@ -28,14 +27,12 @@ RUN, CHECKPOINT, BUNDLE, GATE, LOG = "run", "model.safetensors", "bundle", "gate
 METHOD = "refresh"  # the recipe that ships with the package
 
 
-def prepare(
-    site: Path, config: SiteConfig, state: RefreshState, frames: list[StoredFrame], inputs: str
-) -> RefreshState:
+def prepare(site: Path, config: SiteConfig, state: RefreshState, choice: Choice, inputs: str) -> RefreshState:
     """Write what training reads; see curate."""
     folder = refresh_folder(site, state.number)
     folder.mkdir(parents=True, exist_ok=True)
-    provenance = write_inputs(site, config, frames, folder)
-    change = {"inputs": inputs, "frames": len(frames), "provenance": provenance}
+    provenance = write_inputs(site, config, choice, folder)
+    change = {"inputs": inputs, "frames": len(choice.frames), "provenance": provenance, "sift": choice.sift}
     return finish(site, state, "prepared", change)
 
 

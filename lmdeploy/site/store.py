@@ -11,10 +11,11 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,15 @@ TABLE = f"""CREATE TABLE IF NOT EXISTS frames(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kept INTEGER NOT NULL DEFAULT 1,
     {COLUMNS.replace("sha256", "sha256 UNIQUE")})"""
+# A table of its own, so that stores without it stay readable both ways; `refresh` writes it, collectors do not.
+RESIDUALS = "CREATE TABLE IF NOT EXISTS residuals(sha256 PRIMARY KEY, percent, model)"
+
+
+class Residual(NamedTuple):
+    """ELT residual of a frame, per cent of the crop's side, and the digest of the model that it is of."""
+
+    percent: float
+    model: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +118,21 @@ class FrameStore:
         return np.array(
             [int(r[0], 16) for r in self._db.execute("SELECT fingerprint FROM frames ORDER BY id")], np.uint64
         )
+
+    def residuals(self) -> dict[str, Residual]:
+        """What was measured so far, by sha256 of the frame."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name='residuals'").fetchone() is None:
+            return {}
+        rows = self._db.execute("SELECT sha256, percent, model FROM residuals")
+        return {sha256: Residual(percent, model) for sha256, percent, model in rows}
+
+    def add_residuals(self, measured: Mapping[str, Residual]) -> None:
+        """Store the residuals of some frames, all or none; the first of a frame stands. Forgotten frames' go."""
+        self._db.execute(RESIDUALS)
+        rows = [value for sha256, residual in measured.items() for value in (sha256, *residual)]
+        places = ",".join(["(?,?,?)"] * len(measured))
+        self._db.execute(f"INSERT OR IGNORE INTO residuals VALUES {places}", rows)
+        self._db.execute("DELETE FROM residuals WHERE sha256 NOT IN (SELECT sha256 FROM frames)")
 
     def counts(self) -> tuple[int, int, int]:
         """(kept frames, evicted frames, bytes of the kept ones)."""

@@ -12,7 +12,7 @@ from lmdeploy.dataset import read_labelled, read_list, read_unlabelled
 from lmdeploy.errors import InputError
 from lmdeploy.site.collect import collect_frames
 from lmdeploy.site.config import read_config
-from lmdeploy.site.curate import INPUTS, PROVENANCE, choose, forget, inputs_sha256, write_inputs
+from lmdeploy.site.curate import INPUTS, PROVENANCE, Choice, choose, forget, inputs_sha256, write_inputs
 from lmdeploy.site.store import FrameStore
 from tests.site_kit import change_config, copy_site, frames, make_site, see_blobs
 from tests.tiny_bundle import BLOBS3
@@ -38,25 +38,25 @@ def test_choice_does_not_depend_on_the_order_of_collecting(site: Path, made: Pat
         store.clean()
     collect_frames(other, frames([*range(111, 99, -1)]), see_blobs, "cam")
     config = change_config(site, max_frames=5)
-    assert [f.sha256 for f in choose(site, config)] == [f.sha256 for f in choose(other, config)]
+    assert [f.sha256 for f in choose(site, config).frames] == [f.sha256 for f in choose(other, config).frames]
     again = config.model_copy(update={"seed": 1})
-    assert {f.sha256 for f in choose(site, again)} != {f.sha256 for f in choose(site, config)}
-    assert len(choose(site, read_config(made))) == 12
+    assert {f.sha256 for f in choose(site, again).frames} != {f.sha256 for f in choose(site, config).frames}
+    assert len(choose(site, read_config(made)).frames) == 12
 
 
 def test_unsure_frames_lost_pictures_and_the_anchor_are_left_out(site: Path) -> None:
     config = read_config(site)
-    every = choose(site, config)
+    every = choose(site, config).frames
     with FrameStore(site) as store:
         store.path(every[0].sha256).unlink()
         store._db.execute("UPDATE frames SET score=0.1 WHERE sha256=?", (every[1].sha256,))
         leaked = f"{every[3].fingerprint:016x}"
-    assert len(choose(site, config)) == 10
+    assert len(choose(site, config).frames) == 10
     with pytest.MonkeyPatch.context() as patch:
         import numpy as np
 
         patch.setattr("lmdeploy.site.curate.anchor_fingerprints", lambda *_: np.array([int(leaked, 16)], np.uint64))
-        assert every[3].sha256 not in {f.sha256 for f in choose(site, config)}
+        assert every[3].sha256 not in {f.sha256 for f in choose(site, config).frames}
 
 
 def test_training_sees_the_training_half_and_the_frames_alone(site: Path, tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_training_sees_the_training_half_and_the_frames_alone(site: Path, tmp_pa
     gate = {hashlib.sha256((site / "anchor/images" / n).read_bytes()).hexdigest() for n in config.split.gate}
     assert not gate & {hashlib.sha256(p.read_bytes()).hexdigest() for p in inputs.rglob("*") if p.is_file()}
     unlabelled = read_unlabelled(inputs / "unlabelled")
-    assert [s.name for s in unlabelled] == [f"{f.sha256}.jpg" for f in chosen]
-    for sample, frame in zip(unlabelled, chosen, strict=True):
+    assert [s.name for s in unlabelled] == [f"{f.sha256}.jpg" for f in chosen.frames]
+    for sample, frame in zip(unlabelled, chosen.frames, strict=True):
         assert sample.box is not None
         assert (sample.box.x0, sample.box.y1) == pytest.approx((frame.box.x0, frame.box.y1), abs=1e-3)
     assert hashlib.sha256((tmp_path / PROVENANCE).read_bytes()).hexdigest() == digest
@@ -83,7 +83,7 @@ def test_provenance_names_every_frame_and_how_it_was_found(site: Path, tmp_path:
     chosen = choose(site, config)
     write_inputs(site, config, chosen, tmp_path)
     told = json.loads((tmp_path / PROVENANCE).read_text())
-    assert [row["sha256"] for row in told["frames"]] == [f.sha256 for f in chosen]
+    assert [row["sha256"] for row in told["frames"]] == [f.sha256 for f in chosen.frames]
     assert {row["source"] for row in told["frames"]} == {"cam"}
     assert {row["model"] for row in told["frames"]} == {config.factory}
     assert told["config"]["factory"] == config.factory
@@ -122,7 +122,7 @@ def test_frame_that_a_collector_evicts_meanwhile_is_named(site: Path, tmp_path: 
 
 def test_no_frames_is_an_error_with_the_next_step(site: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="site collect"):
-        write_inputs(site, read_config(site), [], tmp_path)
+        write_inputs(site, read_config(site), Choice([], {}, None), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_no_frames_is_an_error_with_the_next_step(site: Path, tmp_path: Path) ->
 def test_hash_of_the_inputs_sees_what_matters(site: Path, change: dict[str, object]) -> None:
     (site / "r.toml").write_text("x = 1")
     config = read_config(site)
-    chosen = choose(site, config)
+    chosen = choose(site, config).frames
     first = inputs_sha256(site, config, chosen)
     assert first == inputs_sha256(site, change_config(site, collecting="on", quota_mb=5.0), chosen)
     assert first != inputs_sha256(site, change_config(site, **change), chosen)

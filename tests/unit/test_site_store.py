@@ -11,7 +11,7 @@ import pytest
 
 from lmdeploy.errors import InputError
 from lmdeploy.site import store as module
-from lmdeploy.site.store import FrameStore, StoredFrame, free_mb
+from lmdeploy.site.store import FrameStore, Residual, StoredFrame, free_mb
 from lmdeploy.types import Box
 
 
@@ -160,3 +160,21 @@ def test_free_space_is_in_megabytes(tmp_path: Path) -> None:
 
     state = os.statvfs(tmp_path)
     assert free_mb(tmp_path) == pytest.approx(state.f_bavail * state.f_frsize / 1e6, rel=0.05)
+
+
+def test_first_residual_of_a_frame_stands_and_those_of_forgotten_frames_go(tmp_path: Path) -> None:
+    with FrameStore(tmp_path) as store:
+        names = []
+        for number in range(3):
+            content, row = make(number)
+            store.insert(content, row)
+            names.append(row.sha256)
+        assert store.residuals() == {}  # of a store that never had any, too
+        store.add_residuals({names[0]: Residual(0.5, "a"), names[1]: Residual(100.0, "a")})
+        store.add_residuals({names[1]: Residual(2.0, "b"), names[2]: Residual(1.25, "b")})
+        wanted = {names[0]: Residual(0.5, "a"), names[1]: Residual(100.0, "a"), names[2]: Residual(1.25, "b")}
+        assert store.residuals() == wanted
+        store._db.execute("DELETE FROM frames WHERE sha256=?", (names[0],))
+        store.add_residuals({names[2]: Residual(9.0, "b")})
+    with FrameStore(tmp_path) as store:
+        assert store.residuals() == {name: wanted[name] for name in names[1:]}
