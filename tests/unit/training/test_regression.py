@@ -18,14 +18,14 @@ from lmdeploy.geometry import CropRule
 from lmdeploy.schema import load_schema
 from tests.oracles import parameter_counts as by_hand
 from training.models import Network, build, count_parameters, heatmap, regression
+from training.models.convert_bn import convert
 from training.models.end_to_end import EndToEnd
 from training.models.regression import Config, Regression
-from training.models.sepbn import SepBN
+from training.models.sepbn import Options, SepBN
+from training.models.vanilla_cnn import VanillaCnn
 
 VANILLA: dict[str, Any] = {"channels": [4, 4, 8, 8, 8], "hidden": 16, "size": 64}
 RESNEXT: dict[str, Any] = {"channels": [16, 16, 16, 16], "base_width": 32, "cardinality": 2, "layers": [1, 1, 1, 1]}
-RESNET: dict[str, Any] = {"channels": [8] * 4, "stem_type": "deep", "stem_width": 8, "layers": [1, 1, 1, 1]}
-SHORT: dict[str, Any] = {"channels": [4, 8, 8], "hidden": 16, "size": 64}
 
 
 def tiny(backbone: str, options: dict[str, Any], **sepbn: Any) -> Config:
@@ -115,14 +115,32 @@ def moved(network: Network) -> Network:
     return network.eval()
 
 
+MIXED = {"channels": [4, 4, 8, 8], "hidden": 16, "size": 64}
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"hard": True, "groups": 4, "sets": 2},
+    {"attention": "simple"},
+    {"pool": 4},
+)
 NETWORKS = {
-    "vanilla": tiny("vanilla_cnn", SHORT, places="all"),
-    "resnext": tiny("resnext50_32x4d", RESNEXT, places=[3]),
-    "mobilenet": tiny("mobilenetv2_050", {"depth_multiplier": 0.3}, places=[3]),
-    "heatmap": heatmap.Config.model_validate({"backbone_options": RESNET, "channels": 8, "sepbn": {"groups": 4}}),
-    "hard": tiny("vanilla_cnn", SHORT, hard=True, groups=4, pool=4, sets=2),
-    "simple": tiny("vanilla_cnn", SHORT, attention="simple"),
+    "vanilla": tiny("vanilla_cnn", MIXED),
+    "efficientnet": tiny("test_efficientnet", {}, places=[3]),
+    "heatmap": heatmap.Config.model_validate(
+        {"backbone": "resnext50_32x4d", "backbone_options": RESNEXT | {"out_indices": [1]}, "channels": 8, "stride": 2}
+        | {"sepbn": {"places": [3], "groups": 4}}
+    ),
 }  # fmt: skip
+LAYERS = {"vanilla": 4, "efficientnet": 4, "heatmap": 1}  # separable ones
+
+
+def made(name: str) -> Network:
+    """The network; the Vanilla CNN has every variant of the attention in one graph, a layer each."""
+    torch.manual_seed(0)
+    network = build(NETWORKS[name], 68)
+    if isinstance(network, Regression) and isinstance(network.trunk, VanillaCnn):
+        for block, options in zip(network.trunk.maps.blocks, VARIANTS, strict=True):
+            convert(block, Options.model_validate(options))
+    return moved(network)
 
 
 def random_crops(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -131,9 +149,8 @@ def random_crops(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exported_graph_says_the_same_to_a_ten_thousandth_of_a_pixel(name: str) -> None:
-    torch.manual_seed(0)
-    cfg = NETWORKS[name]
-    network = moved(build(cfg, 68))
+    cfg, network = NETWORKS[name], made(name)
+    assert sum(isinstance(module, SepBN) for module in network.modules()) == LAYERS[name]
     if isinstance(network, Regression):
         with torch.no_grad():  # random networks answer hundreds of px apart, of which no fp32 has the ten thousandth
             seen = EndToEnd(network, "coords")(torch.from_numpy(random_crops(3)))[0] - 32
@@ -154,15 +171,15 @@ def test_exported_graph_says_the_same_to_a_ten_thousandth_of_a_pixel(name: str) 
         assert np.percentile(gap, 90 if name == "heatmap" else 100) < 1e-4, gap.max()
         assert spread_px > 0.01
         np.testing.assert_allclose(score, wanted[1].numpy(), atol=1e-4)
+    if name == "vanilla":
+        pools_once_a_layer(raw)
 
 
-def test_the_graph_pools_by_one_plain_max_pooling_a_layer() -> None:
-    network = build(tiny("vanilla_cnn", {"channels": [4, 4], "hidden": 16, "size": 64}, places="all"), 68)
-    spec = ModelSpec(name="v", landmarks=load_schema("ibug68"), crop=CropRule(size=64), codec="coords", method="none")
-    kinds = [node.op_type for node in onnx.load_from_string(to_onnx(network, spec)).graph.node]
-    # two of the network's own and one for each of its two layers
-    assert kinds.count("MaxPool") == 4
-    assert kinds.count("Softmax") == 2
+def pools_once_a_layer(raw: bytes) -> None:
+    """Four pools of the network's own and one for each grouped layer; soft attentions alone have a softmax."""
+    kinds = [node.op_type for node in onnx.load_from_string(raw).graph.node]
+    assert kinds.count("MaxPool") == 4 + 3
+    assert kinds.count("Softmax") == 3
     assert "BatchNormalization" not in kinds
 
 
