@@ -20,26 +20,21 @@ from torch import Tensor, nn
 
 from training.models import attribute_head
 from training.models.attribute_head import AttributeHead
-from training.models.base import Network, NetworkOptions
-from training.models.grey import check_side, grey
+from training.models.base import Network
+from training.models.grey import OnGrey, grey
 from training.models.seq_mt import he_initialised
 
 BLOCKS = 4
 
 
-class Config(NetworkOptions):
+class Config(OnGrey):
     """Architecture of Comm-MT."""
 
     codecs: ClassVar = ("point",)
 
     kind: Literal["comm_mt"] = "comm_mt"
     side: int = Field(default=60, ge=16)  # s
-    channels: int = Field(default=32, gt=0)
     width: int = Field(default=512, gt=0)  # of the common layer
-
-    def check(self, size: int) -> None:
-        """InputError unless size is a multiple of side."""
-        check_side(size, self.side)
 
 
 class CommMT(Network):

@@ -1,18 +1,40 @@
-"""The grey input of the networks of Honari et al., made of the normalised RGB one."""
+"""What the networks of Honari et al. share: the grey input, made of the normalised RGB one, and its options."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from lmdeploy.errors import InputError
+from training.models.base import NetworkOptions
 
 LUMA = (0.299, 0.587, 0.114)
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 WINDOW = 9  # of the local contrast normalisation, px
 FLOOR = 0.05  # least standard deviation it divides by
+
+
+class OnGrey(NetworkOptions):
+    """A network on a grey input."""
+
+    side: int = Field(default=60, gt=0)  # s, of the input
+    channels: int = Field(default=32, gt=0)  # of its convolutions
+
+    def check(self, size: int) -> None:
+        """InputError unless crops of side `size` shrink to `side` by whole blocks."""
+        if size % self.side:
+            raise InputError(f"the network takes {self.side} px, so crop.size must be a multiple of it, not {size}")
+
+
+class MapsOnGrey(OnGrey):
+    """One whose maps are as large as its input."""
+
+    def unit(self, size: int) -> int:
+        """Crop px per map cell."""
+        return size // self.side
 
 
 def grey(x: Tensor, side: int) -> Tensor:
@@ -39,9 +61,3 @@ def contrast(images: Tensor) -> Tensor:
 
     centred = images - local(images)
     return centred / local(centred.square()).clamp(min=FLOOR**2).sqrt()
-
-
-def check_side(size: int, side: int) -> None:
-    """InputError unless crops of side `size` shrink to `side` by whole blocks."""
-    if size % side:
-        raise InputError(f"the network takes {side} px, so crop.size must be a multiple of it, not {size}")

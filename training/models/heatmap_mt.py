@@ -18,30 +18,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from training.models.attribute_head import HIDDEN, AttributeHead
-from training.models.base import Network, NetworkOptions
-from training.models.grey import check_side, grey
+from training.models.base import Network
+from training.models.grey import MapsOnGrey, grey
 from training.models.seq_mt import body
 
 BLOCKS = 3
 WIDTH = 32
 
 
-class Config(NetworkOptions):
+class Config(MapsOnGrey):
     """Architecture of Heatmap-MT."""
 
     codecs: ClassVar = ("pixel",)
 
     kind: Literal["heatmap_mt"] = "heatmap_mt"
     side: int = Field(default=60, ge=8)  # s
-    channels: int = Field(default=32, gt=0)
-
-    def unit(self, size: int) -> int:
-        """Crop px per map cell."""
-        return size // self.side
-
-    def check(self, size: int) -> None:
-        """InputError unless size is a multiple of side."""
-        check_side(size, self.side)
 
 
 class HeatmapMT(Network):

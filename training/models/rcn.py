@@ -16,7 +16,6 @@ Differs from the paper: He's initial weights; enlarging is by nearest neighbours
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -24,16 +23,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from training.models import attribute_head
-from training.models.attribute_head import AttributeHead
-from training.models.base import Network, NetworkOptions
-from training.models.grey import check_side, contrast, grey
-from training.models.seq_mt import centred, he_initialised
+from training.models.by_landmarks import ByLandmarks
+from training.models.grey import MapsOnGrey, contrast, grey
+from training.models.seq_mt import he_initialised
 
 PLAIN = {0: 2, 1: 1, 2: 1, 3: 0}  # 1x1 convolutions of the up path behind the 5x5 one, by scale, the finest first
 
 
-class Config(NetworkOptions):
+class Config(MapsOnGrey):
     """Architecture of RCN and RCN+."""
 
     codecs: ClassVar = ("softargmax", "pixel")
@@ -43,22 +40,14 @@ class Config(NetworkOptions):
     channels: int = Field(default=64, gt=0)
     scales: int = Field(default=5, ge=2, le=7)
 
-    def unit(self, size: int) -> int:
-        """Crop px per map cell."""
-        return size // self.side
 
-    def check(self, size: int) -> None:
-        """InputError unless size is a multiple of side."""
-        check_side(size, self.side)
-
-
-class RCN(Network):
+class RCN(ByLandmarks):
     """Down path, up path and the last convolution."""
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Random weights for K = `landmarks` points."""
         super().__init__(cfg, landmarks)
-        self.landmarks, width = landmarks, cfg.channels
+        width = cfg.channels
         self.down = nn.ModuleList(_block([width if i else 1], width, 3, 0) for i in range(cfg.scales))
         last = cfg.scales - 1
         self.up = nn.ModuleList(
@@ -66,13 +55,8 @@ class RCN(Network):
         )
         self.out = nn.Conv2d(width, landmarks, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps f32[B,K,s,s] and the centred landmarks f32[B,K,2] (crop widths), fp32; x f32[B,3,S,S]."""
-        maps = self.predict(x).float()
-        return maps, centred(maps)
-
     def predict(self, x: Tensor) -> Tensor:
-        """The maps alone."""
+        """The maps alone, f32[B,K,s,s]; x f32[B,3,S,S]."""
         feature = contrast(grey(x, self.cfg.side))
         downs: list[Tensor] = []
         for i, block in enumerate(self.down):
@@ -86,10 +70,6 @@ class RCN(Network):
                 feature = self.up[i](torch.cat([enlarged, downs[i]], dim=1))
         maps: Tensor = self.out(feature)
         return maps
-
-    def attribute_head(self, outputs: Sequence[int]) -> AttributeHead:
-        """Branches on the landmarks, as Seq-MT's."""
-        return attribute_head.of_landmarks(self.landmarks, outputs)
 
 
 def _block(inputs: list[int], outputs: int, kernel: int, plain: int) -> nn.Sequential:

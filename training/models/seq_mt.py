@@ -11,67 +11,37 @@ centred before the branches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from training.codec import softargmax
-from training.models import attribute_head
-from training.models.attribute_head import AttributeHead
-from training.models.base import Network, NetworkOptions
-from training.models.grey import check_side, grey
+from training.models.by_landmarks import ByLandmarks
+from training.models.grey import MapsOnGrey, grey
 
 LAYERS = 6
 KERNEL = 7
 
 
-class Config(NetworkOptions):
+class Config(MapsOnGrey):
     """Architecture of Seq-MT."""
 
     codecs: ClassVar = ("softargmax",)
 
     kind: Literal["seq_mt"] = "seq_mt"
-    side: int = Field(default=60, gt=0)  # s
-    channels: int = Field(default=32, gt=0)
-
-    def unit(self, size: int) -> int:
-        """Crop px per map cell."""
-        return size // self.side
-
-    def check(self, size: int) -> None:
-        """InputError unless size is a multiple of side."""
-        check_side(size, self.side)
 
 
-class SeqMT(Network):
-    """The landmark network; `attribute_head` makes what comes behind it."""
+class SeqMT(ByLandmarks):
+    """The landmark network."""
 
     def __init__(self, cfg: Config, landmarks: int) -> None:
         """Random weights for K = `landmarks` points."""
         super().__init__(cfg, landmarks)
-        self.landmarks = landmarks
         self.body = body(cfg.channels, landmarks)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps f32[B,K,s,s] and the centred landmarks f32[B,K,2] (crop widths), fp32; x f32[B,3,S,S]."""
-        maps = self.body(grey(x, self.cfg.side)).float()
-        return maps, centred(maps)
-
     def predict(self, x: Tensor) -> Tensor:
-        """The maps alone."""
+        """The maps alone, f32[B,K,s,s]; x f32[B,3,S,S]."""
         maps: Tensor = self.body(grey(x, self.cfg.side))
         return maps
-
-    def attribute_head(self, outputs: Sequence[int]) -> AttributeHead:
-        """Branches on the landmarks."""
-        return attribute_head.of_landmarks(self.landmarks, outputs)
-
-
-def centred(maps: Tensor) -> Tensor:
-    """Soft-argmax of maps f32[B,K,s,s] in crop widths, 0 at the crop's centre."""
-    return (softargmax.decode(maps, 1) + 0.5) / maps.shape[-1] - 0.5
 
 
 def body(channels: int, landmarks: int) -> nn.Sequential:
