@@ -21,20 +21,14 @@ with as many pseudo-labels in every step. The median gives gamma the same meanin
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lmdeploy.types import F32
 from training.data.crops import Crops
 from training.engine.trainer import Trainer
-from training.methods.round_zero import Start
 from training.methods.students import (
-    CPM,
-    HOURGLASS,
-    Learning,
-    Training,
+    StudentOptions,
     best,
     chosen,
     first_students,
@@ -46,30 +40,10 @@ from training.methods.students import (
 from training.models.students import Students
 
 
-class Config(BaseModel):
-    """Steps, selection and trainings; the defaults are those of TS3's comparison."""
+class Config(StudentOptions):
+    """The students' options, and what another student's choice counts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(default=5, ge=0)  # S
-    r: float = Field(default=0.1, ge=0, le=1)
     gamma: float = Field(default=0.3, ge=0)
-    sigma: float = Field(default=3.0, gt=0)  # of all targets, crop px
-    start: Start = "train"
-    student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
-    oversample: int = 0
-    labelled_only: bool = False  # no image without a label is used, as if steps were 0
-    students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
-
-    @property
-    def rounds(self) -> int:
-        """Half-steps, each with pseudo-labels of its own."""
-        return 0 if self.labelled_only else self.steps * len(self.students)
-
-    @property
-    def learning(self) -> Learning:
-        """What the students' trainings share."""
-        return Learning("spaco", self.students, self.sigma, self.oversample, self.student == "fresh")
 
 
 def agreed(quality: F32 | None, others: list[tuple[int, ...]], gamma: float) -> F32:
@@ -90,16 +64,16 @@ def agreed(quality: F32 | None, others: list[tuple[int, ...]], gamma: float) -> 
 
 def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Students:
     """The steps above; returns the students as one network."""
-    truth = truth_of(cfg.learning, trainer, labelled)
-    network = first_students(cfg.learning, trainer, truth, cfg.start)
+    truth = truth_of(cfg, trainer, labelled)
+    network = first_students(cfg, trainer, truth)
     v: dict[int, tuple[int, ...]] = {}
-    for i in range(1, 0 if cfg.labelled_only else cfg.steps + 1):
+    for i in cfg.taken:
         for a in range(len(network.students)):
             name, own = f"round{i}-student{a + 1}", network.student(a)
-            pseudo = trainer.pseudo_label(network, unlabelled, name, quality=own_loss(cfg.learning, trainer, own))
+            pseudo = trainer.pseudo_label(network, unlabelled, name, quality=own_loss(cfg, trainer, own))
             worth = agreed(pseudo.quality, [rows for b, rows in v.items() if b != a], cfg.gamma)
             v[a] = best(worth, quota(cfg.r, i, len(unlabelled)))
             trainer.keep_chosen(pseudo, v[a], name)
-            network = retrained(cfg.learning, trainer, network, a, [truth, chosen(truth, pseudo, v[a])], name)
+            network = retrained(cfg, trainer, network, a, [truth, chosen(truth, pseudo, v[a])], name)
         trainer.report(network, f"round{i}")
     return network

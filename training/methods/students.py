@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,24 +54,35 @@ HOURGLASS = Training(
 )
 
 
-class Learning(NamedTuple):
-    """What all trainings of a run's students share.
+class StudentOptions(BaseModel):
+    """Steps, selection and trainings, the same for all three; the defaults are those of TS3's comparison (Fig. 4)."""
 
-    students: the options of each. sigma: of all targets, crop px. oversample: the labelled list's length. fresh: a
-    retrained student leaves --init's weights aside.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str
-    students: tuple[Training, ...]
-    sigma: float
-    oversample: int
-    fresh: bool
+    steps: int = Field(default=5, ge=0)  # S; 0: the students trained on L alone
+    r: float = Field(default=0.1, ge=0, le=1)
+    sigma: float = Field(default=3.0, gt=0)  # of all targets, crop px
+    start: Start = "train"
+    student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
+    oversample: int = 0
+    labelled_only: bool = False  # no image without a label is used, as if steps were 0
+    students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
+
+    @property
+    def rounds(self) -> int:
+        """Half-steps, each with pseudo-labels of its own."""
+        return len(self.taken) * len(self.students)
+
+    @property
+    def taken(self) -> range:
+        """The steps that are taken: 1 .. S."""
+        return range(1, 1 + (0 if self.labelled_only else self.steps))
 
 
-def truth_of(learning: Learning, trainer: Trainer, labelled: Crops) -> Part:
+def truth_of(cfg: StudentOptions, trainer: Trainer, labelled: Crops) -> Part:
     """The labelled crops, with targets at the size of the averaged maps."""
-    cells = learning.sigma / trainer.settings.network.unit(trainer.settings.spec.crop.size)
-    return Part(labelled, sigma=cells, oversample=learning.oversample)
+    cells = cfg.sigma / trainer.settings.network.unit(trainer.settings.spec.crop.size)
+    return Part(labelled, sigma=cells, oversample=cfg.oversample)
 
 
 def chosen(truth: Part, pseudo: Crops, rows: tuple[int, ...]) -> Part:
@@ -79,12 +90,12 @@ def chosen(truth: Part, pseudo: Crops, rows: tuple[int, ...]) -> Part:
     return Part(pseudo, sigma=truth.sigma, rows=rows)
 
 
-def first_students(learning: Learning, trainer: Trainer, truth: Part, start: Start) -> Students:
+def first_students(cfg: StudentOptions, trainer: Trainer, truth: Part) -> Students:
     """The students of round 0: trained on `truth` one after another, or those of --init."""
-    network = _new(learning, trainer, fresh=False)
-    if start == "train":
+    network = _new(cfg, trainer, fresh=False)
+    if cfg.start == "train":
         for a in range(len(network.students)):
-            _fit(learning, trainer, network, a, [truth], f"round0-student{a + 1}")
+            _fit(cfg, trainer, network, a, [truth], f"round0-student{a + 1}")
     elif not trainer.starts_from_init:
         raise InputError("start = 'init' needs the weights to start from: give --init BUNDLE or CHECKPOINT")
     trainer.report(network, "round0")
@@ -92,7 +103,7 @@ def first_students(learning: Learning, trainer: Trainer, truth: Part, start: Sta
 
 
 def retrained(
-    learning: Learning, trainer: Trainer, network: Students, a: int, parts: list[Part], name: str
+    cfg: StudentOptions, trainer: Trainer, network: Students, a: int, parts: list[Part], name: str
 ) -> Students:
     """A network with student number a (from 0) trained anew on `parts`, the labelled and the chosen crops.
 
@@ -101,11 +112,11 @@ def retrained(
     """
     if not len(parts[-1]):
         return network
-    new = _new(learning, trainer, learning.fresh)
+    new = _new(cfg, trainer, fresh=cfg.student == "fresh")
     for b, student in enumerate(network.students):
         if b != a:
             new.students[b].load_state_dict(student.state_dict())
-    _fit(learning, trainer, new, a, parts, name)
+    _fit(cfg, trainer, new, a, parts, name)
     return new
 
 
@@ -120,7 +131,7 @@ def student_step(sigma: float, codec: str) -> Step:
     return step
 
 
-def own_loss(learning: Learning, trainer: Trainer, student: Network) -> Quality:
+def own_loss(cfg: StudentOptions, trainer: Trainer, student: Network) -> Quality:
     """Judges a label by minus the student's own detection loss with the label drawn as if it were true (SPL)."""
     spec, device = trainer.settings.spec, trainer.fabric.device
 
@@ -128,7 +139,7 @@ def own_loss(learning: Learning, trainer: Trainer, student: Network) -> Quality:
         found = []
         for x, points in plain_batches(crops, spec.crop.size, device):
             maps = answer(student, x)[0].float()
-            wanted = _targets(points, learning.sigma, spec.codec, x.shape[-1], maps.shape[-1])
+            wanted = _targets(points, cfg.sigma, spec.codec, x.shape[-1], maps.shape[-1])
             everything = torch.ones(maps.shape[:2], dtype=torch.bool, device=device)
             found.append(-squared(maps, wanted, everything).sum(dim=1).cpu().numpy())
         return np.concatenate(found).astype(np.float32)
@@ -147,24 +158,24 @@ def best(quality: F32 | None, count: int) -> tuple[int, ...]:
     return tuple(np.argsort(-quality, kind="stable")[:count].tolist())
 
 
-def _new(learning: Learning, trainer: Trainer, fresh: bool) -> Students:
+def _new(cfg: StudentOptions, trainer: Trainer, fresh: bool) -> Students:
     """The run's network with its starting weights."""
     network = trainer.new_network(fresh=fresh)
-    if not isinstance(network, Students) or len(network.students) != len(learning.students):
+    if not isinstance(network, Students) or len(network.students) != len(cfg.students):
         raise InputError(
-            f"{learning.method}: network.students and options.students are lists of one length, the networks and how "
-            "each of them is trained; set network.kind = 'ts3' and give no --init of another kind"
+            f"{trainer.settings.spec.method}: network.students and options.students are lists of one length, the "
+            "networks and how each of them is trained; set network.kind = 'ts3' and give no --init of another kind"
         )
     return network
 
 
-def _fit(learning: Learning, trainer: Trainer, network: Students, a: int, parts: list[Part], name: str) -> None:
+def _fit(cfg: StudentOptions, trainer: Trainer, network: Students, a: int, parts: list[Part], name: str) -> None:
     """Train student number a in place as its options say."""
-    how, module = learning.students[a], RawOutputs(network.students[a])  # type: ignore[arg-type]  # of a ModuleList
+    how, module = cfg.students[a], RawOutputs(network.students[a])  # type: ignore[arg-type]  # of a ModuleList
     stage = Stage(
         name=name, epochs=how.epochs, decay_at=how.decay_at, decay_by=how.decay_by, rates=_rates(how, module)
     )
-    trainer.fit(module, parts, student_step(learning.sigma, trainer.settings.spec.codec), stage, how.schedule)
+    trainer.fit(module, parts, student_step(cfg.sigma, trainer.settings.spec.codec), stage, how.schedule)
 
 
 def _targets(points: Tensor, sigma: float, codec: str, size: int, cells: int) -> Tensor:

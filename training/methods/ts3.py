@@ -20,19 +20,13 @@ models/students.py.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from training.data.crops import Crops
 from training.engine.trainer import Trainer
 from training.methods.judge import JudgeOptions, judge
-from training.methods.round_zero import Start
 from training.methods.students import (
-    CPM,
-    HOURGLASS,
-    Learning,
-    Training,
+    StudentOptions,
     best,
     chosen,
     first_students,
@@ -43,43 +37,24 @@ from training.methods.students import (
 from training.models.students import Students
 
 
-class Config(BaseModel):
-    """Steps, selection and trainings; the defaults are the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Config(StudentOptions):
+    """The students' options and those of the teacher; the defaults are the paper's."""
 
     steps: int = Field(default=6, ge=0)  # S; 0: the students trained on L alone
-    r: float = Field(default=0.1, ge=0, le=1)
-    sigma: float = Field(default=3.0, gt=0)  # of all targets, crop px
-    start: Start = "train"
-    student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
-    oversample: int = 0
-    labelled_only: bool = False  # no image without a label is used, as if steps were 0
-    students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
     teacher: JudgeOptions = JudgeOptions()
-
-    @property
-    def rounds(self) -> int:
-        """Half-steps, each with pseudo-labels of its own."""
-        return 0 if self.labelled_only else self.steps * len(self.students)
-
-    @property
-    def learning(self) -> Learning:
-        """What the students' trainings share."""
-        return Learning("ts3", self.students, self.sigma, self.oversample, self.student == "fresh")
 
 
 def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> Students:
     """Algorithm 1; returns the students as one network."""
-    truth = truth_of(cfg.learning, trainer, labelled)
-    network = first_students(cfg.learning, trainer, truth, cfg.start)
-    for i in range(1, 0 if cfg.labelled_only else cfg.steps + 1):
+    truth = truth_of(cfg, trainer, labelled)
+    network = first_students(cfg, trainer, truth)
+    for i in cfg.taken:
         for a in range(len(network.students)):
             name = f"round{i}-student{a + 1}"
             quality = judge(cfg.teacher, trainer, network, truth, f"{name}-teacher")
             pseudo = trainer.pseudo_label(network, unlabelled, name, quality=quality)
             rows = best(pseudo.quality, quota(cfg.r, i, len(unlabelled)))
             trainer.keep_chosen(pseudo, rows, name)
-            network = retrained(cfg.learning, trainer, network, a, [truth, chosen(truth, pseudo, rows)], name)
+            network = retrained(cfg, trainer, network, a, [truth, chosen(truth, pseudo, rows)], name)
         trainer.report(network, f"round{i}")
     return network

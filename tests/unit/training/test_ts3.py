@@ -152,7 +152,7 @@ def test_own_loss_is_the_distance_to_the_label_drawn_as_if_it_were_true(toy: Pat
     student = network.student(1)
     assert ready.unlabelled is not None
     labelled = ready.trainer.pseudo_label(student, ready.unlabelled, "own")
-    found = own_loss(config.learning, ready.trainer, student).of(labelled)
+    found = own_loss(config, ready.trainer, student).of(labelled)
     start = (labelled.images.shape[1] - 32) // 2
     for n in (0, 7):
         image = torch.from_numpy(np.array(labelled.images[n : n + 1, start : start + 32, start : start + 32]))
