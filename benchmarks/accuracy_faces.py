@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks import accuracy_plot, refresh_data
 from benchmarks.accuracy_rows import CPU_ROWS, FIVE, FROM_RANDOM, GPU_ROWS, Size, of_row, supervised
+from benchmarks.faces_options import YUNET, options
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of, train_one
 from lmdeploy.dataset import read_unlabelled
@@ -88,15 +89,10 @@ def say(line: str) -> None:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the asked-for cases; write the record and the picture in full mode."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="drawn faces, five rows, under 50 s; no record")
+    parser = options(__doc__, "accuracy_faces")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the real data")
     parser.add_argument("--labels", nargs="+", default=["60"], help="20, 60, 120, 240 or omni")
-    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", nargs="+", help="default: the five of every ratio with STLD's variants; a GPU: all")
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
-    parser.add_argument("--out", type=Path, default=Path("runs/accuracy_faces"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +140,7 @@ def _real(given: argparse.Namespace, labels: str, seed: int) -> Case:
     faces = given.shared / "faces68_300w"
     frames = (given.shared / "faces68" / "train_unlabelled",) if labels == "omni" else ()
     chosen = None if labels == "omni" else str(faces / "splits" / f"labelled_{labels}.txt")
-    yunet = given.shared / "models" / "face_detection_yunet_2023mar.onnx"
+    yunet = given.shared / YUNET
     out = given.out / labels / str(seed)
     return Case(labels, seed, faces / "train", chosen, frames, faces / "test_public", yunet, out, given.device)
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks import panels
+
 HEADROOM = 1.03  # over the worst start: a row that breaks down leaves the picture, its figure stands in the legend
 
 
 def bars(tables: dict[str, dict[str, Any]], file: Path) -> None:
     """Write one panel per case: a line over the rounds for each row, the supervised start and the control dashed."""
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.6 * len(tables)), layout="constrained")
-    panels = figure.subplots(len(tables), 1, squeeze=False)[:, 0]
-    for axes, (key, table) in zip(panels, tables.items(), strict=True):
+    def draw(axes: Any, key: str) -> None:
         labels, _, seed = key.partition("/")
         lines = {
             name: [value for stage, value in rounds.items() if not stage.endswith("pretrain")]
-            for name, rounds in table["rounds"].items()
+            for name, rounds in tables[key]["rounds"].items()
         }
         last = max(len(values) for values in lines.values()) - 1
         for name, values in lines.items():
@@ -34,8 +33,5 @@ def bars(tables: dict[str, dict[str, Any]], file: Path) -> None:
         axes.set_xticks(range(last + 1))
         axes.set_title(f"{labels} labels, seed {seed}")
         axes.set_xlabel("round (0: the supervised start)")
-        axes.set_ylabel("test NME, %")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
+
+    panels.write(tables, draw, file)

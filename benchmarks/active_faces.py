@@ -11,7 +11,6 @@ Figures: nme_SEED_ROW_LABELS, per cent; minus_random_SEED_ROW, mean difference t
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import tempfile
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from typing import Any
 
 from benchmarks import active_plot, refresh_data
 from benchmarks.accuracy_faces import say
+from benchmarks.faces_options import options
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of, train_one
 from benchmarks.toy_faces import write_folder
@@ -106,15 +106,10 @@ def by_labels(rounds: dict[str, float], size: Size) -> dict[str, float]:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the asked-for rows; write the record and the picture in full mode."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="drawn faces, three rows, under 50 s; no record")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the real data")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser = options(__doc__, "active_faces")
     parser.add_argument(
         "--rows", nargs="+", choices=ROWS, default=list(DEFAULT), help="default: all but entropy_discard"
     )
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
-    parser.add_argument("--out", type=Path, default=Path("runs/active_faces"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:

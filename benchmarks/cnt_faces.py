@@ -19,7 +19,6 @@ control with its 95 % interval over images.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import tempfile
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import accuracy_plot, cnt_data, refresh_data
+from benchmarks.faces_options import options
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of, train_one
 from lmdeploy.dataset import read_unlabelled
@@ -101,13 +101,8 @@ def _recipe(lengths: Lengths, row: str, method: str, options: dict[str, Any]) ->
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Train what is missing; write the record and the picture in full mode."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="drawn faces, under 50 s on 2 cores; no record")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the real data")
+    parser = options(__doc__, "cnt_faces")
     parser.add_argument("--labels", nargs="+", default=["60", "240"], help="20, 60, 120, 240 or all")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
-    parser.add_argument("--out", type=Path, default=Path("runs/cnt_faces"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:

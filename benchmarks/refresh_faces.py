@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import refresh_data, refresh_plot
+from benchmarks.faces_options import YUNET
 from benchmarks.record import write_result
 from benchmarks.refresh_runs import (
     FULL,
@@ -116,7 +117,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             execute(Setting(Path(folder), data, QUICK, "whole_image", None), record=False)
         return
     data = refresh_data.real(options.shared, options.out / "data", SEED)
-    yunet = options.shared / "models" / "face_detection_yunet_2023mar.onnx"
+    yunet = options.shared / YUNET
     execute(Setting(options.out, data, FULL, "yunet", yunet), record=True)
 
 

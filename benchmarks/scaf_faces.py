@@ -31,6 +31,7 @@ from typing import Any
 import torch
 
 from benchmarks import refresh_data, scaf_plot
+from benchmarks.faces_options import YUNET
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of, train_one
 from lmdeploy.dataset import read_unlabelled
@@ -202,7 +203,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     case = Case(
         faces / "train", str(faces / "splits" / f"labelled_{given.labels}.txt"),
         (shared / "faces68" / "train_unlabelled",), faces / "test_public",
-        shared / "models" / "face_detection_yunet_2023mar.onnx", given.out / given.labels / str(given.seed),
+        shared / YUNET, given.out / given.labels / str(given.seed),
         given.seed,
     )  # fmt: skip
     execute(case, LIGHT, tuple(given.rows), given.workers, record=True)

@@ -31,10 +31,9 @@ from training.data import shapes
 from training.data.crops import Crops
 from training.engine import checkpoint
 from training.engine.fit import Schedule
-from training.engine.predictor import BATCH
+from training.engine.plain import plain_batches
 from training.engine.train_set import columns_of
 from training.models import Network, seq_mt
-from training.models.end_to_end import normalise
 from training.models.multi_task import MultiTask, with_attributes
 
 SCHEMA = "shapes2"
@@ -75,16 +74,13 @@ def recipe_of(plan: Plan) -> recipe.Recipe:
 
 def accuracy(module: MultiTask, crops: Crops, classes: Array) -> float:
     """Share of plain crops whose class (i64[N]) the trained network and its branch tell."""
-    start = (crops.images.shape[1] - WHOLE.size) // 2
-    inside = crops.images[:, start : start + WHOLE.size, start : start + WHOLE.size]
-    right = 0
+    found: list[Array] = []
     module.eval()
-    for i in range(0, len(inside), BATCH):
-        x = normalise(torch.from_numpy(np.array(inside[i : i + BATCH])).permute(0, 3, 1, 2).float())
+    for x, _ in plain_batches(crops, WHOLE.size, next(module.parameters()).device):
         with torch.inference_mode():
-            _, told = module(x.to(next(module.parameters()).device))
-        right += int((told[0].argmax(dim=1).cpu().numpy() == classes[i : i + BATCH]).sum())
-    return right / len(inside)
+            _, told = module(x)
+        found.append(told[0].argmax(dim=1).cpu().numpy())
+    return float((np.concatenate(found) == classes).mean())
 
 
 def told_by(network: Network, out: Path, crops: Crops) -> MultiTask:

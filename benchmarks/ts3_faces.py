@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import accuracy_plot, refresh_data, ts3_rows
+from benchmarks.faces_options import YUNET, options
 from benchmarks.record import print_figures, write_result
 from benchmarks.refresh_runs import rounds_of, train_one
 from benchmarks.toy_faces import write_folder
@@ -104,15 +105,10 @@ def _labels(file: Path) -> dict[str, F64]:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the asked-for cases; write the record and the picture in full mode."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="drawn faces, under 50 s; no record")
+    parser = options(__doc__, "ts3_faces")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the real data")
     parser.add_argument("--labels", nargs="+", default=["60"], help="20, 60, 120 or 240")
-    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
-    parser.add_argument("--out", type=Path, default=Path("runs/ts3_faces"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +153,7 @@ def _drawn(folder: Path) -> Case:
 def _real(given: argparse.Namespace, labels: str, seed: int) -> Case:
     faces = given.shared / "faces68_300w"
     chosen = str(faces / "splits" / f"labelled_{labels}.txt")
-    yunet = given.shared / "models" / "face_detection_yunet_2023mar.onnx"
+    yunet = given.shared / YUNET
     out = given.out / labels / str(seed)
     return Case(labels, seed, faces / "train", chosen, faces / "test_public", yunet, out, given.device)
 

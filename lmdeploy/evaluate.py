@@ -32,9 +32,8 @@ class Evaluation(BaseModel):
     nme, nme_51 (ibug68 without the jaw), nme_ci (95 % bootstrap over identities), fr and per_landmark are in per
     cent of the normaliser, auc is in [0, 1]; fr and auc are taken at `threshold` per cent. images: how many the
     figures are made of; dropped: how many are missing, because no box was found or the normaliser's points are not
-    annotated. per_landmark holds None for a point that is never annotated
-    or not counted. mre_mm and sdr (by radius in mm) are given
-    only where the schema knows a true length.
+    annotated. per_landmark holds None for a point that is never annotated or not counted. mre_mm and sdr (by radius in
+    mm) are given only where the schema knows a true length.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -27,7 +27,7 @@ from training.data.pools import Pools
 from training.data.published import measured_at
 from training.engine import checkpoint, processes
 from training.engine.count import count
-from training.engine.devices import open_fabric
+from training.engine.devices import check_compiler, open_fabric
 from training.engine.predictor import TorchBackend
 from training.engine.progress import RunProgress
 from training.engine.trainer import Report, Settings, Trainer
@@ -89,6 +89,8 @@ def prepare(request: Request) -> Prepared:
     pools, boxes, parts = read(request, sources)
     spec = _spec(start, schema, parts, boxes.maps, pools, request.licence)
     fabric = open_fabric(request.device, request.precision, request.devices)
+    if request.compiled:
+        check_compiler(fabric.device)
     settings = Settings(
         spec, recipe.network, recipe.schedule, recipe.augment, request.seed, sources.target, request.compiled
     )

@@ -240,14 +240,3 @@ def test_the_json_has_the_promised_keys(samples):
     assert {"mre_mm", "sdr"}.isdisjoint(value)
     assert len(value["nme_ci"]) == 2
     assert 0 <= value["auc"] <= 1
-
-
-@pytest.mark.data
-def test_the_mean_face_on_real_faces(shared_data):
-    """A model that always says the mean shape of the training faces, measured 17.07 % over 165 images."""
-    train = read_labelled(shared_data / "faces68_300w" / "train", IBUG68)
-    shapes = [transform(crop_matrix(landmark_box(s.points), CropRule()), s.points) for s in train]
-    model = fake_model(constant(np.mean(shapes, axis=0).astype(np.float32)))
-    _, result = evaluate_folder(model, shared_data / "faces68_300w" / "test_public")
-    assert result.nme == pytest.approx(17.07, abs=0.01)
-    assert result.images == 165

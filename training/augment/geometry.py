@@ -24,9 +24,8 @@ def invert(matrices: Tensor) -> Tensor:
 def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     """Resample images f32[B,C,H,W] into f32[B,C,size,size]; outside the source is 0 (black)."""
     extent = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=images.dtype)
-    back = invert(matrices) * (2 / extent).view(
-        1, 2, 1
-    )  # output px -> grid_sample's [-1, 1] over the pixels' outer edges
+    # from output px to grid_sample's [-1, 1] between the outer edges of the first and last pixel
+    back = invert(matrices) * (2 / extent).view(1, 2, 1)
     axis = torch.arange(size, device=images.device, dtype=images.dtype)
     of_x, of_y, rest = back[:, None, None].unbind(-1)  # each [B,1,1,2]
     grid = axis.view(1, 1, -1, 1) * of_x + (axis.view(1, -1, 1, 1) * of_y + (rest + 1 / extent - 1))

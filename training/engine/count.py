@@ -21,7 +21,6 @@ from training.engine.sampler import batches
 from training.engine.train_set import Part, TrainSet
 from training.engine.trainer import Predict, Trainer, focused
 from training.models import Network
-from training.models.narrow import narrow
 
 Train = Callable[[Any, Any, Crops, Crops | None], Network]
 
@@ -70,8 +69,7 @@ class Counter:
 
     def focus(self, network: Network) -> Network:
         """The network of the target's branch alone."""
-        small = narrow(network, self.settings.spec.parts, self.settings.target)
-        self.settings = focused(self.settings, small)
+        small, self.settings = focused(self.settings, network)
         return small
 
     def report(self, network: Network, name: str) -> None:

@@ -6,6 +6,8 @@ Who started the processes (`--devices`, torchrun, SLURM) is read from the enviro
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -107,6 +109,14 @@ def share_norms(network: nn.Module, device: torch.device) -> nn.Module:
         return network
     shared: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # timm gives no types
     return shared
+
+
+def check_compiler(device: torch.device) -> None:
+    """InputError where torch.compile would not find the compiler that it calls."""
+    default = "cc" if device.type == "cuda" else "clang++" if sys.platform == "darwin" else "g++"
+    wanted = os.environ.get("CC" if device.type == "cuda" else "CXX", default)
+    if shutil.which(wanted) is None:
+        raise InputError(f"--compile needs a compiler, and there is no {wanted}: install it, or leave --compile out")
 
 
 def compiled(module: nn.Module, device: torch.device) -> nn.Module:

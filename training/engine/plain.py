@@ -10,7 +10,7 @@ from torch import Tensor
 from training.augment.pipeline import centre_view
 from training.data.crops import Crops
 from training.engine.predictor import BATCH
-from training.models.end_to_end import normalise
+from training.models.end_to_end import as_input
 
 
 def plain_batches(crops: Crops, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
@@ -19,4 +19,4 @@ def plain_batches(crops: Crops, size: int, device: torch.device) -> Iterator[tup
         images = torch.tensor(crops.images[i : i + BATCH], device=device)
         points = torch.tensor(crops.points[i : i + BATCH], device=device)
         images, points = centre_view(images, points, size)
-        yield normalise(images.permute(0, 3, 1, 2).float()), points
+        yield as_input(images), points

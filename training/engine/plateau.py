@@ -14,7 +14,7 @@ from lmdeploy.bundle import ModelSpec
 from training.augment.pipeline import centre_view
 from training.codec import CODECS
 from training.engine.train_set import TrainSet
-from training.models.end_to_end import normalise
+from training.models.end_to_end import as_input
 from training.models.heatmap import Heatmap
 
 LOOK_AT = 32  # training crops, without augmentation
@@ -63,6 +63,6 @@ def _maps(network: Heatmap, images: Tensor) -> Tensor:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        maps = network.predict(normalise(images.permute(0, 3, 1, 2).float())).float()
+        maps = network.predict(as_input(images)).float()
     network.train(was_training)
     return maps

@@ -53,10 +53,11 @@ class Settings:
     compiled: bool = False
 
 
-def focused(settings: Settings, network: Network) -> Settings:
-    """The settings of a run that goes on with the target's branch alone."""
+def focused(settings: Settings, network: Network) -> tuple[Network, Settings]:
+    """A network of the target's branch alone, and the settings of a run that goes on with it."""
+    small = narrow(network, settings.spec.parts, settings.target)
     part = next(part for part in settings.spec.parts if part.label == settings.target)
-    return replace(settings, spec=one_part(settings.spec, part), network=network.cfg)
+    return small, replace(settings, spec=one_part(settings.spec, part), network=small.cfg)
 
 
 class Trainer:
@@ -218,8 +219,7 @@ class Trainer:
 
     def focus(self, network: Network) -> Network:
         """A network of the target's branch alone; from here on the run, its report and its checkpoints are of it."""
-        small = narrow(network, self.settings.spec.parts, self.settings.target)
-        self.settings = focused(self.settings, small)
+        small, self.settings = focused(self.settings, network)
         return small.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def finish(self, network: Network) -> Path:

@@ -38,7 +38,7 @@ from training.losses.reconstruction import reconstruction, structure
 from training.models import adversary
 from training.models.adversary import Adversarial, Played, Turn, prior_like
 from training.models.autoencoder import own_scale, to_rgb
-from training.models.end_to_end import normalise
+from training.models.end_to_end import as_input
 from training.models.scaf import Scaf
 
 STAGES = ("autoencoder1", "autoencoder2", "autoencoder3")
@@ -160,7 +160,7 @@ def sheet(network: Scaf, crops: Crops, size: int) -> U8:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        made = to_rgb(network.reconstruct(normalise(plain.permute(0, 3, 1, 2).float())))
+        made = to_rgb(network.reconstruct(as_input(plain)))
     network.train(was_training)
     top, bottom = (torch.cat(list(images), dim=1) for images in (plain, made))
     return torch.cat([top, bottom]).cpu().numpy()

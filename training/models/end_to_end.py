@@ -18,6 +18,11 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean).div_(std)
 
 
+def as_input(images: Tensor) -> Tensor:
+    """u8[B,H,W,3] RGB -> what every network takes, f32[B,3,H,W] ImageNet-normalised."""
+    return normalise(images.to(torch.float32).permute(0, 3, 1, 2))
+
+
 def normalise_(images: Tensor) -> Tensor:
     """`normalise` in the memory of `images`."""
     mean, std = _scale(images.device)
@@ -40,7 +45,7 @@ class EndToEnd(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See the class; decoding stays in fp32 whatever the network's precision is."""
-        x = normalise(images.to(torch.float32).permute(0, 3, 1, 2))
+        x = as_input(images)
         stride = self.network.cfg.unit(images.shape[1])
         codec = CODECS[self.codec]
         outputs = self.network(x) if codec.both_heads else (self.network.predict(x),)

@@ -21,7 +21,7 @@ from training.engine import processes
 from training.engine.predictor import BATCH
 from training.models import Network
 from training.models.base import OnBackbone
-from training.models.end_to_end import normalise
+from training.models.end_to_end import as_input
 from training.models.scaf import Scaf
 from training.selection.entropy import entropy
 from training.selection.nnm import nnm
@@ -65,7 +65,7 @@ def measure_batch(strategy: str, network: Network, images: U8, window: int, devi
     """f32[B,D] of images u8[B,S,S,3] RGB, network in eval mode."""
     network.eval()
     with torch.inference_mode():
-        x = normalise(torch.tensor(images, device=device).to(torch.float32).permute(0, 3, 1, 2))
+        x = as_input(torch.tensor(images, device=device))
         found: F32 = MEASURES[strategy](network, x, window).cpu().numpy()
     return found
 

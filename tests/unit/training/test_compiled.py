@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lmdeploy.errors import InputError
 from tests.unit.training.conftest import tiny_request
 from training import job
 
@@ -23,3 +24,13 @@ def test_a_compiled_run_learns_the_same_and_leaves_a_plain_checkpoint(toy: Path,
     assert wanted.keys() == found.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, atol=2e-3, rtol=2e-2, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_without_a_compiler_it_says_so_before_training(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    asked = replace(tiny_request(toy, tmp_path / "run", "supervised"), device="cpu", compiled=True)
+    with pytest.raises(InputError, match=r"no no-such-compiler: install it, or leave --compile out"):
+        job.run(asked, lambda note: None)
+    assert not (tmp_path / "run" / "stages").exists()
