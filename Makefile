@@ -3,7 +3,7 @@ DEMO_VENV ?= .venv-demo
 PYTHON ?= python3
 BIN = $(VENV)/bin
 PIP = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
-EXTRAS = cpu,train,data,export,video,plots,dev
+EXTRAS = cpu,train,data,export,video,plots,openvino,parquet,pandas,dev
 
 .PHONY: install demo check test format clean
 
