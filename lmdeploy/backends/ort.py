@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lmdeploy.backends.contract import check_graph
 from lmdeploy.backends.cores import default_threads
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import U8, Prediction
 
 Device = Literal["auto", "cpu", "cuda"]
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-REQUIRED = ("points", "score", "spread")
 ONLY_FATAL = 4  # everything else reaches the user as an exception, once
 
 
@@ -48,7 +48,9 @@ class OrtBackend:
         if device == "cuda" and self.provider != CUDA:
             raise DeviceError(f"cuda was asked for but {self.provider} is in use: {_how_to_get_cuda()}")
         self.threads = threads or default_threads()
-        self.size, self.points, self.outputs = _check_graph(self.session, self._origin)
+        self.size, self.points, self.outputs = check_graph(
+            self.session.get_inputs(), self.session.get_outputs(), self._origin
+        )
 
     def run(self, crops: U8) -> Prediction:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
@@ -128,35 +130,3 @@ def _first_line(error: Exception) -> str:
 
 def _how_to_get_cuda() -> str:
     return "install 'landmark-deploy[gpu]' without [cpu] on a machine with a CUDA driver, or ask for device cpu"
-
-
-def _check_graph(session: Any, origin: str) -> tuple[int, int, list[str]]:
-    """(crop size, number of points, names of the outputs to fetch) of an exported graph; BundleError otherwise."""
-    inputs = {i.name: i for i in session.get_inputs()}
-    outputs = {o.name: o for o in session.get_outputs()}
-    again = "export the model with 'lmdeploy export'"
-    if list(inputs) != ["images"] or inputs["images"].type != "tensor(uint8)":
-        raise BundleError(f"{origin}: the only input must be uint8 'images', found {sorted(inputs)}; {again}")
-    missing = [name for name in REQUIRED if name not in outputs]
-    if missing:
-        raise BundleError(f"{origin}: no output {', '.join(missing)} (found {sorted(outputs)}); {again}")
-    shape = inputs["images"].shape
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or not isinstance(shape[1], int):
-        raise BundleError(f"{origin}: 'images' must be [B,S,S,3] with a fixed S, found {shape}; {again}")
-    names = [*REQUIRED, *(["nnm"] if "nnm" in outputs else [])]
-    problem = _wrong_output({n: outputs[n] for n in names})
-    if problem:
-        raise BundleError(f"{origin}: {problem}; {again}")
-    return int(shape[1]), int(outputs["points"].shape[1]), names
-
-
-def _wrong_output(outputs: dict[str, Any]) -> str:
-    """What is wrong with the outputs: points must be f32 [B,K,2], the rest f32 [B,K], all of one fixed K."""
-    shape = outputs["points"].shape
-    if len(shape) != 3 or not isinstance(shape[1], int):
-        return f"'points' must be [B,K,2] with a fixed K, found {shape}"
-    for name, output in outputs.items():
-        wanted = [shape[1], 2] if name == "points" else [shape[1]]
-        if output.type != "tensor(float)" or output.shape[1:] != wanted:
-            return f"'{name}' must be float32 ['B', {', '.join(map(str, wanted))}], found {output.type} {output.shape}"
-    return ""
