@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lmdeploy.bundle import Bundle, read_bundle
     from lmdeploy.errors import BundleError, DataError, DeviceError, GateRefusedError, InputError, LmdeployError
     from lmdeploy.landmarker import Landmarker
+    from lmdeploy.results import to_numpy, to_pandas
     from lmdeploy.schema import LandmarkSchema, load_schema
     from lmdeploy.types import Box, Landmarks
 
@@ -29,6 +30,8 @@ _HOME = {
     "LmdeployError": "errors",
     "load_schema": "schema",
     "read_bundle": "bundle",
+    "to_numpy": "results",
+    "to_pandas": "results",
 }
 
 __all__ = [
@@ -45,6 +48,8 @@ __all__ = [
     "LmdeployError",
     "load_schema",
     "read_bundle",
+    "to_numpy",
+    "to_pandas",
 ]
 
 

@@ -22,11 +22,11 @@ from lmdeploy.landmarker import Landmarker
 from lmdeploy.predict import PredictOptions, describe, predict_source
 from lmdeploy.types import F32, F64, U8, Landmarks
 from lmdeploy.video.frame import Frame
-from lmdeploy.video.mp4 import Mp4Sink
 from lmdeploy.video.pipeline import Summary
-from lmdeploy.video.sink import write_image
 from lmdeploy.video.smooth import face_size
 from lmdeploy.video.track import Tracker
+from lmdeploy.writers.mp4 import Mp4Sink
+from lmdeploy.writers.pictures import write_image
 
 HEIGHT, WIDTH, RATE, SECONDS = 720, 1280, 30, 10
 SHEET = (3, 4)  # rows, columns

@@ -14,20 +14,21 @@ from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.champion import Champion
 from lmdeploy.video.frame import Source
-from lmdeploy.video.mp4 import Mp4Sink
 from lmdeploy.video.pipeline import Following, Summary, run
-from lmdeploy.video.sink import CsvSink, ImageSink, NdjsonSink, Sink
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.source import ImageFiles, open_source
 from lmdeploy.video.track import MIN_SCORE, Tracker
+from lmdeploy.writers.base import About, Sink
+from lmdeploy.writers.choose import Output, open_sinks, output_of
 
 
 class PredictOptions(BaseModel):
     """What to read, which model looks at it, and where the results go.
 
     source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
-    site's champion instead of `model`. yunet: YuNet's model file. csv, ndjson, save: outputs; ndjson `-` is standard
-    output, and so is giving none of the three; save is a folder for pictures or an .mp4 file.
+    site's champion instead of `model`. yunet: YuNet's model file. out: outputs, their kind is told from the name
+    (lmdeploy.writers.choose). csv, ndjson, save: outputs, too; ndjson `-` is standard output, and so is giving no
+    output at all; save is a folder for pictures or an .mp4 file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
     """
@@ -39,6 +40,7 @@ class PredictOptions(BaseModel):
     site: Path | None = None
     detector: Literal["haar", "yunet", "whole_image"] = "haar"
     yunet: Path | None = None
+    out: tuple[str, ...] = ()
     csv: Path | None = None
     ndjson: str | None = None
     save: Path | None = None
@@ -64,7 +66,9 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
         landmarker = _landmarker(options, warn, closing)
         source = open_source(options.source)
         closing.callback(source.close)
-        sinks = [*_sinks(options, source, landmarker().spec.landmarks.points), *extra]
+        model = landmarker().model
+        about = About(model.spec.landmarks, model.digest, source.rate)
+        sinks: list[Sink] = [*open_sinks(_outputs(options, source), about), *extra]
         return run(source, landmarker, _following(options, source), sinks)
 
 
@@ -115,23 +119,20 @@ def _following(options: PredictOptions, source: Source) -> Following:
     return Following(tracker, smoother)
 
 
-def _sinks(options: PredictOptions, source: Source, points: int) -> list[Sink]:
-    sinks: list[Sink] = []
+def _outputs(options: PredictOptions, source: Source) -> list[Output]:
+    """All that is asked for, NDJSON on standard output by default; InputError for what would harm the source."""
+    outputs = [output_of(text) for text in options.out]
     if options.csv is not None:
-        sinks.append(CsvSink(_not_the_source(options.csv, options), points))
-    if options.save is not None and options.save.suffix.lower() == ".mp4":
-        sinks.append(Mp4Sink(_not_the_source(options.save, options), source.rate))
-    elif options.save is not None:
-        if isinstance(source, ImageFiles) and options.save.resolve() in {p.parent.resolve() for p in source.paths}:
-            raise InputError(f"--save {options.save} would overwrite the source's own images: choose another folder")
-        sinks.append(ImageSink(options.save))
-    if options.ndjson is not None or not sinks:
-        path = options.ndjson or "-"
-        sinks.append(NdjsonSink(None if path == "-" else _not_the_source(Path(path), options)))
-    return sinks
-
-
-def _not_the_source(path: Path, options: PredictOptions) -> Path:
-    if path.exists() and path.resolve() == Path(options.source).resolve():
-        raise InputError(f"{path} is the source: choose another name for the output")
-    return path
+        outputs.append(Output("csv", options.csv))
+    if options.save is not None:
+        outputs.append(Output("mp4" if options.save.suffix.lower() == ".mp4" else "images", options.save))
+    if options.ndjson is not None or not outputs:
+        lines = options.ndjson or "-"
+        outputs.append(Output("ndjson", None if lines == "-" else Path(lines)))
+    own = {file.parent.resolve() for file in source.paths} if isinstance(source, ImageFiles) else set()
+    for path in (output.path for output in outputs if output.path is not None):
+        if path.resolve() in own:
+            raise InputError(f"{path} would overwrite the source's own images: choose another folder")
+        if path.exists() and path.resolve() == Path(options.source).resolve():
+            raise InputError(f"{path} is the source: choose another name for the output")
+    return outputs

@@ -10,7 +10,7 @@ import numpy as np
 
 from lmdeploy.types import F64, U8, Landmarks
 from lmdeploy.video.frame import Frame
-from lmdeploy.video.mp4 import Mp4Sink
+from lmdeploy.writers.mp4 import Mp4Sink
 from tests.tiny_bundle import blob_image
 
 SHAPE = np.array([[-20.0, -20.0], [20.0, -16.0], [-2.0, 25.0]])

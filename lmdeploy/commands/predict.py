@@ -7,6 +7,11 @@ from typing import Any
 
 import click
 
+OUT = (
+    "Output, told from its name: .csv (a row a face), .long.csv (a row a landmark), .ndjson, .json (COCO keypoints), "
+    ".parquet, .mp4 or a folder/ (annotated pictures), '-' (NDJSON on standard output). Several may be given."
+)
+
 
 @click.command()
 @click.argument("source")
@@ -15,6 +20,7 @@ import click
 @click.option("--site", type=click.Path(path_type=Path), help="Serve this site's champion, through promotions.")
 @click.option("--detector", type=click.Choice(["haar", "yunet", "whole"]), default="haar", show_default=True)
 @click.option("--yunet", type=click.Path(path_type=Path), help="YuNet's model file, for --detector yunet.")
+@click.option("-o", "--out", multiple=True, metavar="NAME", help=OUT)
 @click.option("--csv", type=click.Path(path_type=Path), help="Wide CSV of (smoothed) points, one row a face.")
 @click.option("--ndjson", help="One JSON object a face and line; '-' is standard output (the default output).")
 @click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")

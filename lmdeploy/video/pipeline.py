@@ -15,9 +15,9 @@ from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.draw import draw_faces
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies, StageLatency
-from lmdeploy.video.sink import Sink
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.track import Tracker
+from lmdeploy.writers.base import Sink
 
 STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame")
 

@@ -106,6 +106,9 @@ def test_truncated_video_keeps_what_could_be_read(home: Path, tmp_path: Path) ->
         (["nothing.mp4"], "no such file"),
         (["shots", "--save", "shots"], "overwrite the source"),
         (["clip.mp4", "--save", "clip.mp4"], "is the source"),
+        (["shots", "-o", "shots/"], "overwrite the source"),
+        (["clip.mp4", "-o", "x.csv", "--csv", "x.csv"], "x.csv is asked for twice"),
+        (["clip.mp4", "-o", "x.csv", "-o", "x.xml"], "choose a name that ends in"),
         (["clip.mp4", "--device", "cuda"], "cuda"),
     ],
 )
@@ -115,6 +118,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(home: Path, words: list[str
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert not (home / "x.csv").exists()
 
 
 def test_reader_that_goes_away_ends_it_quietly(home: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.pipeline import Following, run
-from lmdeploy.video.sink import CsvSink, NdjsonSink
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.track import Tracker
+from lmdeploy.writers.ndjson import NdjsonSink
+from lmdeploy.writers.wide_csv import CsvSink
 from tests.blob_video import Kept, Made, truth
 from tests.tiny_bundle import blob_image, make_tiny_bundle
 

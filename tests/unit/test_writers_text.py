@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from lmdeploy.errors import InputError
 from lmdeploy.images import read_image
 from lmdeploy.types import Box, Landmarks
 from lmdeploy.video.frame import Frame
-from lmdeploy.video.sink import CsvSink, ImageSink, LineFile, NdjsonSink, write_image
+from lmdeploy.writers.lines import LineFile
+from lmdeploy.writers.ndjson import NdjsonSink
+from lmdeploy.writers.pictures import ImageSink, write_image
+from lmdeploy.writers.wide_csv import CsvSink
 from tests.tiny_bundle import BLOBS3
 
 PICTURE = np.full((12, 16, 3), 90, np.uint8)
@@ -141,6 +145,22 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         sink.close()  # such a device cannot be flushed
     sink.close()
+
+
+def test_lines_that_do_not_fit_leave_the_whole_ones_before_them(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    sink = LineFile(tmp_path / "x.csv", "header\n")
+    sink.write("first row\n")
+    limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            sink.write("a second row that is longer than what is free\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
+    sink.close()
+    assert (tmp_path / "x.csv").read_text() == "header\nfirst row\n"
 
 
 def test_unknown_picture_kind_is_named(tmp_path: Path) -> None:

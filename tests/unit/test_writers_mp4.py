@@ -13,7 +13,7 @@ from lmdeploy.errors import InputError
 from lmdeploy.types import U8
 from lmdeploy.video.file import PyAVVideo
 from lmdeploy.video.frame import Frame
-from lmdeploy.video.mp4 import Mp4Sink
+from lmdeploy.writers.mp4 import Mp4Sink
 
 
 def picture(index: int, height: int = 64, width: int = 96) -> U8:

@@ -1,0 +1,70 @@
+"""Names of outputs: each gets its writer, and what cannot be written is said before a file is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lmdeploy.errors import InputError
+from lmdeploy.writers.base import About
+from lmdeploy.writers.choose import Output, open_sinks, output_of
+from tests.tiny_bundle import BLOBS3
+
+ABOUT = About(BLOBS3)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("p.csv", "csv"),
+        ("P.CSV", "csv"),
+        ("deep/p.long.csv", "long"),
+        ("long.csv", "csv"),
+        ("p.ndjson", "ndjson"),
+        ("p.jsonl", "ndjson"),
+        ("-", "ndjson"),
+        ("p.mp4", "mp4"),
+        ("out", "images"),
+        ("out.csv/", "images"),
+    ],
+)
+def test_the_name_says_the_kind(text: str, kind: str) -> None:
+    assert output_of(text).kind == kind
+
+
+def test_an_existing_folder_takes_pictures_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "out.v2").mkdir()
+    assert output_of(str(tmp_path / "out.v2")) == Output("images", tmp_path / "out.v2")
+
+
+@pytest.mark.parametrize("text", ["p.avi", "p.xml", "photo.jpg", ""])
+def test_other_endings_are_refused_with_those_that_exist(text: str) -> None:
+    with pytest.raises(InputError, match=r"\.long\.csv.*\.mp4"):
+        output_of(text)
+
+
+def test_one_place_for_two_outputs_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    outputs = [output_of(str(tmp_path / "p.csv")), output_of(str(tmp_path / "x" / ".." / "p.csv"))]
+    with pytest.raises(InputError, match=r"p\.csv is asked for twice"):
+        open_sinks(outputs, ABOUT)
+    with pytest.raises(InputError, match="standard output is asked for twice"):
+        open_sinks([output_of("-"), output_of("-")], ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_closes_what_was_open(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    outputs = [output_of(str(tmp_path / "p.csv")), output_of(str(tmp_path / "file" / "x.ndjson"))]
+    with pytest.raises(InputError, match=r"x\.ndjson cannot be written"):
+        open_sinks(outputs, ABOUT)  # an open file left behind would be a ResourceWarning, thus an error
+
+
+def test_all_are_opened_in_order(tmp_path: Path) -> None:
+    names = ["p.csv", "p.long.csv", "p.ndjson", "p.mp4", "out"]
+    sinks = open_sinks([output_of(str(tmp_path / name)) for name in names], ABOUT)
+    kinds = [type(sink).__name__ for sink in sinks]
+    assert kinds == ["CsvSink", "LongCsvSink", "NdjsonSink", "Mp4Sink", "ImageSink"]
+    assert [sink.drawn for sink in sinks] == [False, False, False, True, True]
+    for sink in sinks:
+        sink.close()
