@@ -1,0 +1,28 @@
+"""The stand-ins in place of both libraries, of each major version."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.tensorrt_kit.fake_cuda import FakeCuda
+from tests.tensorrt_kit.fake_tensorrt import FakeTensorRT
+from tests.tensorrt_kit.installed import modules
+from tests.tiny_bundle import mixing, tiny_onnx
+
+
+@pytest.fixture(scope="session")
+def content() -> bytes:
+    """The network that finds three blobs, and two points more, on 32 px crops."""
+    return tiny_onnx(32, mixing(5))
+
+
+@pytest.fixture(params=["10", "11"])
+def trt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
+    """TensorRT 10 and 11 on one GPU."""
+    cuda = FakeCuda()
+    fake = FakeTensorRT(cuda, request.param)
+    for name, module in modules(cuda, fake).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return fake
