@@ -69,9 +69,8 @@ def to_pandas(
 def _wide(pandas: Any, table: Any, faces: list[Landmarks], points: int) -> Any:
     table["score"] = np.array([face.score.mean() for face in faces], np.float32)
     columns = [f"{axis}{k}" for k in range(points) for axis in "xy"]
-    return pandas.concat(
-        [table, pandas.DataFrame(to_numpy(faces).reshape(len(faces), 2 * points), columns=columns)], axis=1
-    )
+    positions = pandas.DataFrame(to_numpy(faces).reshape(len(faces), 2 * points), columns=columns)
+    return pandas.concat([table, positions], axis=1)
 
 
 def _long(

@@ -13,7 +13,8 @@ from lmdeploy.writers.base import unwritable
 class LineFile:
     """A text file that only ever holds whole lines; InputError when it cannot be written.
 
-    It appears at its name with a complete header, then grows by whole lines, each call in one write.
+    It appears at its name with a complete header, then grows by whole lines, each call in one write: only a kill
+    within that system call, or a power cut, can leave a line without its end, which readers (csv_table) name.
     """
 
     def __init__(self, path: Path, header: str = "") -> None:

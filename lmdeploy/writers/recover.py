@@ -7,7 +7,11 @@ from pathlib import Path
 from lmdeploy.errors import InputError
 from lmdeploy.writers import coco, parquet, spool
 
-ASSEMBLE: dict[str, spool.Assemble] = {".json": coco.assemble, ".parquet": parquet.assemble}
+# How each kind is made, and the part without which there is nothing to make it from
+KINDS: dict[str, tuple[spool.Assemble, str]] = {
+    ".json": (coco.assemble, coco.FRAMES),
+    ".parquet": (parquet.assemble, parquet.FIRST),
+}
 
 
 def recover(path: str | Path) -> Path:
@@ -17,10 +21,11 @@ def recover(path: str | Path) -> Path:
     """
     path = Path(path)
     folder = spool.hidden_folder(path)
-    if path.suffix.lower() not in ASSEMBLE or not folder.is_dir():
+    assemble, needed = KINDS.get(path.suffix.lower(), (None, ""))
+    if assemble is None or not (folder / needed).is_file():
         raise InputError(
-            f"{path}: nothing to recover, for there is no folder {folder.name} beside it; only .json and .parquet "
-            "outputs of a killed run are recovered, the others are whole as they are"
+            f"{path}: nothing to recover, for the folder {folder.name} beside it is missing or empty; only .json and "
+            ".parquet outputs of a killed run are recovered, the others are whole as they are"
         )
-    spool.finish(path, ASSEMBLE[path.suffix.lower()])
+    spool.finish(path, assemble)
     return path

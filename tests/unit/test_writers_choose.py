@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from lmdeploy.errors import InputError
+from lmdeploy.errors import InputError, MissingExtraError
 from lmdeploy.writers.base import About
 from lmdeploy.writers.choose import Output, open_sinks, output_of
 from tests.tiny_bundle import BLOBS3
@@ -24,6 +25,8 @@ ABOUT = About(BLOBS3)
         ("p.ndjson", "ndjson"),
         ("p.jsonl", "ndjson"),
         ("-", "ndjson"),
+        ("p.json", "coco"),
+        ("p.parquet", "parquet"),
         ("p.mp4", "mp4"),
         ("out", "images"),
         ("out.csv/", "images"),
@@ -53,18 +56,36 @@ def test_one_place_for_two_outputs_is_refused_before_anything_is_written(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_closes_what_was_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file/x.ndjson", "file/deep/x.json", "file/pictures/"])
+def test_a_place_that_cannot_be_written_is_said_before_an_old_file_goes(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    outputs = [output_of(str(tmp_path / "p.csv")), output_of(str(tmp_path / "file" / "x.ndjson"))]
-    with pytest.raises(InputError, match=r"x\.ndjson cannot be written"):
-        open_sinks(outputs, ABOUT)  # an open file left behind would be a ResourceWarning, thus an error
+    (tmp_path / "old.json").write_text("results of an earlier run")
+    outputs = [output_of(str(tmp_path / "old.json")), output_of(f"{tmp_path}/{name}")]
+    with pytest.raises(InputError, match=f"{Path(name).name} cannot be written"):
+        open_sinks(outputs, ABOUT)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "old.json"]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    outputs = [output_of(str(tmp_path / name)) for name in ("p.csv", "p.parquet")]
+    with pytest.raises(MissingExtraError, match=r"pip install 'landmark-deploy\[parquet\]'"):
+        open_sinks(outputs, ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_when_one_cannot_be_opened_those_before_it_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(InputError, match=r"x\.csv cannot be written"):  # an open file would be a ResourceWarning
+        open_sinks([output_of(str(tmp_path / "p.csv")), Output("csv", tmp_path / "x.csv")], ABOUT)
 
 
 def test_all_are_opened_in_order(tmp_path: Path) -> None:
-    names = ["p.csv", "p.long.csv", "p.ndjson", "p.mp4", "out"]
+    names = ["p.csv", "p.long.csv", "p.ndjson", "p.json", "p.parquet", "p.mp4", "out"]
     sinks = open_sinks([output_of(str(tmp_path / name)) for name in names], ABOUT)
     kinds = [type(sink).__name__ for sink in sinks]
-    assert kinds == ["CsvSink", "LongCsvSink", "NdjsonSink", "Mp4Sink", "ImageSink"]
-    assert [sink.drawn for sink in sinks] == [False, False, False, True, True]
+    expected = ["CsvSink", "LongCsvSink", "NdjsonSink", "CocoSink", "ParquetSink", "Mp4Sink", "ImageSink"]
+    assert kinds == expected
+    assert [sink.drawn for sink in sinks] == [False, False, False, False, False, True, True]
     for sink in sinks:
         sink.close()
