@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from lmdeploy.backends.ort import Device
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
-from lmdeploy.model import Model, open_model
+from lmdeploy.model import Model, Running, open_model
 from lmdeploy.types import F32, F64, U8, Array, Box, Landmarks, Prediction
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from lmdeploy.bundle import ModelSpec
     from lmdeploy.detect import Detector
+    from lmdeploy.video.stream import Given, Stream
 
 Color = Literal["rgb", "bgr"]
 Observer = Callable[[str, float], None]
@@ -53,26 +53,22 @@ class Landmarker:
         cls,
         bundle: str | Path = "face68",
         *,
-        threads: int | None = None,
-        device: Device = "auto",
         detector: str = "haar",
         yunet: str | Path | None = None,
-        schema: str | None = None,
+        **running: Unpack[Running],
     ) -> Landmarker:
         """Open a bundle (folder, built-in name) or a checkpoint.
 
         Args:
             bundle: what lmdeploy.model.open_model takes.
-            threads: threads of the network; default the physical cores, at most four.
-            device: auto, cpu or cuda (DeviceError when the network does not really run there).
             detector: haar, yunet or whole_image; used where `predict` is given no boxes.
             yunet: the YuNet ONNX file; needed by, and only by, detector yunet.
-            schema: which landmarks, where the network finds those of several schemas (lmdeploy.model.choose).
+            running: threads, device, backend and schema, as in lmdeploy.model.open_model.
         """
         from lmdeploy.detect import check_detector, open_detector
 
         check_detector(detector, yunet)
-        model = open_model(bundle, threads=threads, device=device, schema=schema)
+        model = open_model(bundle, **running)
         return cls(model, lambda: open_detector(detector, yunet))
 
     @property
@@ -116,6 +112,37 @@ class Landmarker:
         with self._lock:
             return self._detect(image, color)
 
+    def stream(
+        self,
+        source: Given | Sequence[Given],
+        *,
+        max_faces: int = 1,
+        detect_every: int = 30,
+        smooth: bool = True,
+        give_up_s: float | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> Stream:
+        """Follow the faces of a camera, stream or video, or of several at once in shared batches.
+
+            with landmarker.stream("rtsp://host/door") as stream:
+                for seen in stream:
+                    use(seen.frame, seen.faces, seen.age_ms)
+
+        Args:
+            source: what `lmdeploy predict` takes, an opened source, or a list of such.
+            max_faces: followed in each source; detect_every: see Tracker.
+            smooth: One-Euro filter; `points_raw` stand beside `points`.
+            give_up_s: end a live source that was lost for so long; by default it is tried again for ever.
+            warn: takes a sentence when a live source is lost and when it is back.
+        Errors: InputError when a source cannot be opened.
+        """
+        from lmdeploy.video.follow import FollowOptions
+        from lmdeploy.video.stream import Stream, open_sources
+
+        whole_image = self._opened_detector().name == "whole_image"
+        options = FollowOptions(max_faces=max_faces, detect_every=detect_every, smooth=smooth, track=not whole_image)
+        return Stream(self, open_sources(source, give_up_s, warn), options.following)
+
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         with self._lock:
@@ -131,12 +158,17 @@ class Landmarker:
 
     def _detect(self, image: U8, color: Color) -> list[Box]:
         start = perf_counter()
-        if self._detector is None:
-            self._detector = self._open_detector()
-        box_map = self.spec.detectors.get(self._detector.name, BoxMap())
-        boxes = [box_map.apply(box) for box in self._detector.detect(_as_rgb(image, color))]
+        detector = self._opened_detector()
+        box_map = self.spec.detectors.get(detector.name, BoxMap())
+        boxes = [box_map.apply(box) for box in detector.detect(_as_rgb(image, color))]
         self._tell("detect", start)
         return sorted(boxes, key=lambda box: -box.score)
+
+    def _opened_detector(self) -> Detector:
+        with self._lock:
+            if self._detector is None:
+                self._detector = self._open_detector()
+            return self._detector
 
     def _run(self, pairs: Sequence[tuple[U8, Box]], color: Color) -> list[Landmarks]:
         start = perf_counter()

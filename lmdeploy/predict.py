@@ -9,15 +9,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmdeploy.backends.ort import Device
+from lmdeploy.backends.base import Device
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.champion import Champion
+from lmdeploy.video.follow import Following, FollowOptions
 from lmdeploy.video.frame import Source
-from lmdeploy.video.pipeline import Following, Summary, run
-from lmdeploy.video.smooth import Smoother
+from lmdeploy.video.pipeline import Summary, run
 from lmdeploy.video.source import ImageFiles, open_source
-from lmdeploy.video.track import MIN_SCORE, Tracker
+from lmdeploy.video.track import MIN_SCORE
 from lmdeploy.writers.base import About, Sink
 from lmdeploy.writers.choose import Output, open_sinks, output_of
 
@@ -31,6 +31,7 @@ class PredictOptions(BaseModel):
     output at all; save is a folder for pictures or an .mp4 file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
+    give_up_s: end a live source that was lost for so long; None tries it again for ever.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class PredictOptions(BaseModel):
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
+    give_up_s: float | None = Field(default=None, ge=0)
 
 
 def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: tuple[Sink, ...] = ()) -> Summary:
@@ -64,7 +66,7 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
     """
     with ExitStack() as closing:
         landmarker = _landmarker(options, warn, closing)
-        source = open_source(options.source)
+        source = open_source(options.source, give_up_s=options.give_up_s, warn=warn)
         closing.callback(source.close)
         model = landmarker().model
         about = About(model.spec.landmarks, model.digest, source.rate)
@@ -110,13 +112,14 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
 
 
 def _following(options: PredictOptions, source: Source) -> Following:
-    if not source.stream:
-        return Following(max_faces=options.max_faces)
-    smoother = Smoother() if options.smooth else None
-    if options.detector == "whole_image":  # the object fills the frame by definition: there is nothing to follow
-        return Following(smoother=smoother)
-    tracker = Tracker(max_faces=options.max_faces or 1, detect_every=options.detect_every, min_score=options.min_score)
-    return Following(tracker, smoother)
+    follow = FollowOptions(
+        max_faces=options.max_faces,
+        detect_every=options.detect_every,
+        min_score=options.min_score,
+        smooth=options.smooth,
+        track=options.detector != "whole_image",
+    )
+    return follow.following(source)
 
 
 def _outputs(options: PredictOptions, source: Source) -> list[Output]:

@@ -1,29 +1,19 @@
-"""Live sources: the consumer always gets the newest picture, however slow it is."""
+"""Live sources: the consumer always gets the newest picture, however slow it is, through outages of the source."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from time import monotonic
-from typing import Any, Protocol
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from lmdeploy.errors import InputError
-from lmdeploy.types import U8
+from lmdeploy.video.connect import STALL_S, Connection, Picture, open_connection, shown
 from lmdeploy.video.frame import Frame
+from lmdeploy.video.retry import Link, Retry
+from lmdeploy.video.slot import Slot
+from lmdeploy.video.timeline import Timeline
 
-
-class Capture(Protocol):
-    """The part of cv2.VideoCapture that is used."""
-
-    def read(self) -> tuple[bool, Any]:
-        """(True, BGR picture), or (False, anything) at the end."""
-        ...
-
-    def release(self) -> None:
-        """Free the device."""
-        ...
+LOOK_S = 0.2  # how soon a waiting consumer sees that it shall stop
 
 
 class Camera:
@@ -31,76 +21,96 @@ class Camera:
 
     Args:
         address: number of the camera, or an address such as rtsp://host/path.
-        capture: an opened device instead, for tests and special hardware.
-    Errors: InputError when it cannot be opened.
+        connect: opens the source instead, for tests and special hardware.
+        retry: what happens when it is lost; by default it is tried again for ever.
+        warn: takes a sentence when the source is lost and when it is back.
+    Errors: InputError when it cannot be opened at the start.
     """
 
     stream = True
-    rate = 0.0
 
-    def __init__(self, address: int | str, capture: Capture | None = None) -> None:
-        """Open the device and start reading."""
+    def __init__(
+        self,
+        address: int | str,
+        connect: Callable[[], Connection] | None = None,
+        *,
+        retry: Retry | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the source and start reading."""
         self.problems: list[str] = []
-        self._name = f"camera{address}" if isinstance(address, int) else "stream"
-        self._capture = capture or _open(address)
-        self._newest: tuple[int, float, Any] | None = None
-        self._ended = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name=self._name, daemon=True)
+        self.rate = 0.0
+        self.slot = Slot(every=False)
+        self._prefix = f"camera{address}" if isinstance(address, int) else "stream"
+        self._connect = connect or partial(open_connection, address)
+        self._link = Link(shown(address), self._connect, retry or Retry(), warn or _unheard)
+        self._opened, self._stopped = threading.Event(), False
+        self._refused: InputError | None = None
+        self._thread = threading.Thread(target=self._run, name=self._prefix, daemon=True)
         self._thread.start()
+        self._wait_for_start()
+
+    @property
+    def outages(self) -> int:
+        """How often the source was lost."""
+        return self._link.outages
 
     def __iter__(self) -> Iterator[Frame]:
-        """The newest picture each time; `time_ms` counts from the first one's arrival."""
-        import cv2
+        """The newest picture each time; times go on through outages, `part` counts them."""
+        while not (self._stopped or self.slot.over):
+            self.slot.wait(LOOK_S)
+            if (pending := self.slot.poll()) is not None:
+                yield pending()
 
-        first: float | None = None
-        while (newest := self._take()) is not None:
-            index, at, picture = newest
-            first = at if first is None else first
-            rgb: U8 = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-            yield Frame(rgb, index, 1000.0 * (at - first), f"{self._name}_{index:06d}.jpg")
+    def stop(self) -> None:
+        """End the iteration soon; a plain flag, so that a signal handler may set it."""
+        self._stopped = True
 
     def close(self) -> None:
         """Stop the thread and free the device; a second call does nothing."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-        self._thread.join(timeout=5.0)  # a network stream may sit in a read that cannot be interrupted
+        self._link.closing.set()
+        self.slot.end()
+        self._thread.join(timeout=STALL_S + 1.0)  # a read that stands still cannot be interrupted before it gives up
 
-    def _take(self) -> tuple[int, float, Any] | None:
-        with self._changed:
-            while self._newest is None and not self._ended:
-                self._changed.wait(timeout=0.5)  # so that Ctrl-C is seen on every system
-            newest, self._newest = self._newest, None
-            return newest
+    def _wait_for_start(self) -> None:
+        try:
+            while not self._opened.wait(LOOK_S):
+                pass
+        except BaseException:  # Ctrl-C, which must not leave the thread behind
+            self._link.closing.set()
+            raise
+        if self._refused is not None:
+            self._thread.join()
+            raise self._refused
 
-    def _read(self) -> None:
-        index = 0
-        while not self._ended:
-            good, picture = self._capture.read()
-            with self._changed:
-                if not good:
-                    if not self._ended:
-                        self.problems.append(f"{self._name}: no more pictures after {index}; is it still connected?")
-                    self._ended = True
-                else:
-                    self._newest = (index, monotonic(), picture)
-                self._changed.notify_all()
-            index += 1
-        self._capture.release()
+    def _run(self) -> None:
+        try:
+            self._read(self._connect())
+        except InputError as error:  # only the first connection's: Link tries the others again
+            self._refused = error
+        except Exception as error:  # noqa: BLE001  # a mistake in the program reaches the consumer, not the thread's end
+            self.slot.end(error)
+        finally:
+            self.slot.end()
+            self._opened.set()
+
+    def _read(self, first: Connection) -> None:
+        self.rate = first.rate
+        self._opened.set()
+        timeline, part = Timeline(), 0
+        for index, (now, picture) in enumerate(self._link.pictures(first)):
+            if now != part:
+                timeline.interrupt()
+                part = now
+            time_ms = timeline(picture.at, picture.time_s)
+            if not self.slot.put(partial(self._frame, picture, index, time_ms, part)):
+                break
+        if self._link.given_up:
+            self.problems.append(self._link.given_up)
+
+    def _frame(self, picture: Picture, index: int, time_ms: float, part: int) -> Frame:
+        return Frame(picture.rgb(), index, time_ms, f"{self._prefix}_{index:06d}.jpg", picture.at, part)
 
 
-def _open(address: int | str) -> Capture:
-    import cv2
-
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # OpenCV's own lines about every backend it tried would hide ours
-    try:
-        capture = cv2.VideoCapture(address)
-    finally:
-        logging.setLogLevel(level)
-    if not capture.isOpened():
-        what = f"camera {address}" if isinstance(address, int) else address
-        raise InputError(f"{what} cannot be opened: check that it is there, free and allowed, or try another number")
-    return capture
+def _unheard(sentence: str) -> None:
+    """Takes what nobody wants to hear."""

@@ -57,7 +57,7 @@ class PyAVVideo:
         index = 0
         for picture in self._pictures():
             rgb = self._to_rgb.reformat(picture, format="rgb24").to_ndarray()
-            image = _upright(rgb, getattr(picture, "rotation", 0))
+            image = upright(rgb, getattr(picture, "rotation", 0))
             time = picture.time if picture.time is not None else index / (self.rate or 30.0)
             yield Frame(image, index, 1000.0 * float(time), frame_name(self._path, index))
             index += 1
@@ -132,7 +132,7 @@ def frame_name(path: Path, index: int) -> str:
     return f"{path.stem}_{index:06d}.jpg"
 
 
-def _upright(image: U8, rotation: int) -> U8:
+def upright(image: U8, rotation: int) -> U8:
     """The picture as a player shows it: telephones store it turned by `rotation` degrees (counter-clockwise)."""
     turns = round(rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

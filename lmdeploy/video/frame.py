@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lmdeploy.types import U8
 
@@ -15,14 +15,19 @@ class Frame:
 
     image: u8[H,W,3] RGB. index: position in the source, 0 first; a camera's index has gaps where frames were skipped.
     time_ms: position in the stream, None for still images. name: unique within a source, fit for a file name.
+    at: when a live source's picture came, s of time.monotonic(); None where nothing is live. A result's age is its own
+    time minus this. part: how often the source was interrupted before; faces of two parts need not be the same.
     """
 
     image: U8
     index: int
     time_ms: float | None
     name: str
+    at: float | None = None
+    part: int = 0
 
 
+@runtime_checkable
 class Source(Protocol):
     """An iterable of frames; iterate once."""
 
@@ -39,4 +44,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop reading; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A source whose iteration may wait for long, like a camera that is gone."""
+
+    def stop(self) -> None:
+        """End the iteration soon; may be called from a signal handler."""
         ...

@@ -6,32 +6,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from time import perf_counter
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
 from types import FrameType
 
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.draw import draw_faces
-from lmdeploy.video.frame import Frame, Source
+from lmdeploy.video.follow import Following, follow
+from lmdeploy.video.frame import Frame, Source, Stoppable
 from lmdeploy.video.latency import Latencies, StageLatency
-from lmdeploy.video.smooth import Smoother
-from lmdeploy.video.track import Tracker
 from lmdeploy.writers.base import Sink
 
-STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame")
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """What turns frames into faces of a stream; both None for still images.
-
-    max_faces: how many faces of a still image are kept, best first; None keeps all.
-    """
-
-    tracker: Tracker | None = None
-    smoother: Smoother | None = None
-    max_faces: int | None = None
+STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame", "age")
 
 
 @dataclass(slots=True)
@@ -40,7 +27,7 @@ class Summary:
 
     frames: read and processed. with_face: frames with at least one face. faces: of all frames. seconds: wall time.
     interrupted: ended by Ctrl-C. problems: one line for each thing that could not be read. stages: latency by stage;
-    `frame` is everything after reading.
+    `frame` is everything after reading, `age` the time from a live picture's arrival until its results are written.
     """
 
     frames: int = 0
@@ -60,20 +47,22 @@ def run(source: Source, landmarker: Callable[[], Landmarker], following: Followi
         landmarker: asked before every frame, so that a model can be replaced in mid-stream.
         following: tracking and smoothing.
         sinks: where results go.
-    The first Ctrl-C ends the run after the frame at hand, a second one at once.
+    The first Ctrl-C ends the run after the frame at hand, or the wait for one; a second one at once.
     """
     summary, latencies = Summary(), Latencies()
     start = perf_counter()
-    with interruptible() as stop, ExitStack() as closing:
+    with interruptible(source) as stop, ExitStack() as closing:
         closing.callback(source.close)
         for sink in sinks:
             closing.callback(sink.close)
         try:
             for frame in _timed(source, latencies):
                 began = perf_counter()
-                faces = _faces(frame, landmarker(), following, latencies)
+                (faces,) = follow([frame], [following], landmarker(), latencies)
                 _deliver(frame, faces, landmarker(), sinks, latencies)
                 latencies.add("frame", (perf_counter() - began) * 1e3)
+                if frame.at is not None:
+                    latencies.add("age", (monotonic() - frame.at) * 1e3)
                 summary.frames += 1
                 summary.faces += len(faces)
                 summary.with_face += bool(faces)
@@ -86,21 +75,6 @@ def run(source: Source, landmarker: Callable[[], Landmarker], following: Followi
     summary.stages = {stage: found[stage] for stage in STAGES if stage in found}
     summary.seconds = perf_counter() - start
     return summary
-
-
-def _faces(frame: Frame, landmarker: Landmarker, following: Following, latencies: Latencies) -> list[Landmarks]:
-    landmarker.observe = latencies.add
-    if following.tracker is None:
-        found = landmarker.predict(frame.image)[: following.max_faces]
-    else:
-        found = following.tracker.update(landmarker, frame.image)
-    faces = [replace(face, frame=frame.index, time_ms=frame.time_ms) for face in found]
-    if following.smoother is None:
-        return faces
-    start = perf_counter()
-    faces = following.smoother.update(faces)
-    latencies.add("smooth", (perf_counter() - start) * 1e3)
-    return faces
 
 
 def _deliver(
@@ -126,8 +100,11 @@ def _timed(source: Source, latencies: Latencies) -> Iterator[Frame]:
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; a second one is a KeyboardInterrupt. In other threads it is never set."""
+def interruptible(source: object = None) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; a second one is a KeyboardInterrupt. In other threads it is never set.
+
+    source: one that can be stopped does not go on waiting for a picture that may never come.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -137,6 +114,8 @@ def interruptible() -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        if isinstance(source, Stoppable):
+            source.stop()
 
     before = signal.signal(signal.SIGINT, note)
     try:

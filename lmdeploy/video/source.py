@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,19 +37,24 @@ class ImageFiles:
         """Nothing is held open."""
 
 
-def open_source(text: str | Path) -> Source:
+def open_source(
+    text: str | Path, *, give_up_s: float | None = None, warn: Callable[[str], None] | None = None
+) -> Source:
     """Open what a user may type as SOURCE.
 
     A number is a camera; `rtsp://`, `http://` and the like a network stream; a folder its image files; a pattern with
     `*`, `?` or `[` the files it matches; a `.txt` file a list of image files, one a line, relative to the list; any
     other file is an image or, by its suffix or failing that by its content, a video.
+    give_up_s, warn: for cameras and streams that are lost on the way, see Camera; without give_up_s they are tried
+    again for ever.
     Errors: InputError when there is nothing to read.
     """
     name = str(text)
     if name.isdecimal() or "://" in name:
         from lmdeploy.video.camera import Camera
+        from lmdeploy.video.retry import Retry
 
-        return Camera(int(name) if name.isdecimal() else name)
+        return Camera(int(name) if name.isdecimal() else name, retry=Retry(give_up_s=give_up_s), warn=warn)
     path = Path(name)
     if path.is_dir():
         return ImageFiles(_some(list_images(path), f"{path}: no image files in this folder"))

@@ -2,13 +2,14 @@
 
 The detector runs on the first frame, when no face is left, and every `detect_every` frames while there is room. A face
 is lost when the mean score of its points falls below `min_score`, or when its landmark box degenerates, leaves the
-frame, or jumps in size.
+frame, or jumps in size. When the frames change their size, or the source was interrupted, everybody is new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from lmdeploy.errors import InputError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Box, Landmarks
+from lmdeploy.video.lockstep import DETECT, Steps, together
 
 SAME_FACE = 0.3  # IoU of landmark boxes above which two boxes are one face
 MIN_SCORE = 0.4  # measured with a heatmap model of 68 points: faces 0.68 to 0.83, background 0.10 to 0.42, noise 0.25
@@ -53,34 +55,53 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._next_id = 0
         self._since_detection = 0
+        self._scene: tuple[int, ...] = ()
 
     def update(self, landmarker: Landmarker, image: U8) -> list[Landmarks]:
         """Faces of the next frame u8[H,W,3] RGB, each with its stable `track` id, oldest first."""
-        known = [track for track in self._tracks if track.missed == 0]
-        found = self._follow(landmarker, image, known)
+        return together(landmarker, [self.steps(image)], [image])[0]
+
+    def steps(self, image: U8, part: int = 0) -> Steps:
+        """As `update`, but it is the caller who runs the network, for several sources at once: lockstep.together.
+
+        part: Frame.part; when it changes the faces of before are forgotten.
+        """
+        self._look_at(image, part)
+        found = yield from self._follow(image, [track for track in self._tracks if track.missed == 0])
         self._since_detection += 1
         due = len(found) < self._max_faces and 0 < self._detect_every <= self._since_detection
         if due or not found:
-            self._since_detection = 0
-            found += self._search(landmarker, image, found)
+            found += yield from self._search(image, found)
         kept = _without_doubles(sorted(found, key=lambda face: face.track))[: self._max_faces]
         self._remember(kept)
         return kept
 
-    def _follow(self, landmarker: Landmarker, image: U8, tracks: Sequence[_Track]) -> list[Landmarks]:
+    def _look_at(self, image: U8, part: int) -> None:
+        """Forget everybody where boxes of the last frame mean nothing in this one; no id is given twice."""
+        scene = (*image.shape, part)
+        if scene != self._scene:
+            self._tracks = []
+        self._scene = scene
+
+    def _follow(self, image: U8, tracks: Sequence[_Track]) -> Generator[Any, Any, list[Landmarks]]:
         """The faces of the last frame, where they still are."""
-        faces = landmarker.predict(image, [track.box for track in tracks])
+        faces = yield [track.box for track in tracks]
         pairs = zip(tracks, faces, strict=True)
         return [replace(face, track=track.id) for track, face in pairs if self._good(face, track.box, image)]
 
-    def _search(self, landmarker: Landmarker, image: U8, found: Sequence[Landmarks]) -> list[Landmarks]:
+    def _search(self, image: U8, found: Sequence[Landmarks]) -> Generator[Any, Any, list[Landmarks]]:
         """Faces that the detector sees and that are not followed yet."""
+        detected = yield DETECT
+        if detected is None:  # it is another source's turn
+            return []
+        self._since_detection = 0
         followed = [landmark_box(face.points) for face in found]
-        boxes = [box for box in landmarker.detect(image) if all(iou(box, other) < SAME_FACE for other in followed)]
-        first = landmarker.predict(image, boxes[: self._max_faces - len(found)])
+        boxes = [box for box in detected if all(iou(box, other) < SAME_FACE for other in followed)]
+        first = yield boxes[: self._max_faces - len(found)]
         rough = [landmark_box(face.points) for face in first if self._good(face, face.box, image)]
         # A second look from the landmarks' own box: the first frame is then cropped as all the others will be.
-        second = [face for face in landmarker.predict(image, rough) if self._good(face, face.box, image)]
+        again = yield rough
+        second = [face for face in again if self._good(face, face.box, image)]
         taken = {face.track for face in found}
         return [replace(face, track=self._identify(face.box, taken)) for face in second]
 

@@ -12,7 +12,8 @@ from lmdeploy.errors import BundleError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import Landmarks
-from lmdeploy.video.pipeline import Following, Summary, run
+from lmdeploy.video.follow import Following
+from lmdeploy.video.pipeline import Summary, run
 from lmdeploy.video.smooth import Smoother, face_size
 from lmdeploy.video.source import open_source
 from lmdeploy.video.track import Tracker, iou

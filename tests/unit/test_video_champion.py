@@ -14,7 +14,8 @@ from lmdeploy.errors import InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.site.registry import Alias, add_bundle, set_alias
 from lmdeploy.video.champion import Champion
-from lmdeploy.video.pipeline import Following, run
+from lmdeploy.video.follow import Following
+from lmdeploy.video.pipeline import run
 from lmdeploy.video.track import Tracker
 from tests.blob_video import Kept, Made
 from tests.tiny_bundle import make_tiny_bundle

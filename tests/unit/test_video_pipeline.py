@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from lmdeploy.landmarker import Landmarker
-from lmdeploy.video.pipeline import Following, run
+from lmdeploy.video.follow import Following
+from lmdeploy.video.pipeline import run
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.track import Tracker
 from lmdeploy.writers.ndjson import NdjsonSink

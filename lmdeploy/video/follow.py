@@ -1,0 +1,95 @@
+"""Frames -> faces with track ids, times and smoothed points; the frames of several sources in shared batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lmdeploy.landmarker import Landmarker
+from lmdeploy.types import Landmarks
+from lmdeploy.video.frame import Frame, Source
+from lmdeploy.video.latency import Latencies
+from lmdeploy.video.lockstep import Allow, Steps, together, whole
+from lmdeploy.video.smooth import Smoother
+from lmdeploy.video.track import MIN_SCORE, Tracker
+
+
+class FollowOptions(BaseModel):
+    """How faces are followed.
+
+    max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score: see Tracker. smooth:
+    streams, One-Euro. track: False looks at every frame for itself: the object fills the frame by definition.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_faces: int | None = Field(default=None, ge=1)
+    detect_every: int = Field(default=30, ge=0)
+    min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
+    smooth: bool = True
+    track: bool = True
+
+    def following(self, source: Source) -> Following:
+        """The state of one source."""
+        if not source.stream:
+            return Following(max_faces=self.max_faces)
+        smoother = Smoother() if self.smooth else None
+        if not self.track:
+            return Following(smoother=smoother)
+        faces = self.max_faces or 1
+        tracker = Tracker(max_faces=faces, detect_every=self.detect_every, min_score=self.min_score)
+        return Following(tracker, smoother)
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What turns frames of one source into faces; both None for still images.
+
+    max_faces: how many faces of a still image are kept, best first; None keeps all.
+    """
+
+    tracker: Tracker | None = None
+    smoother: Smoother | None = None
+    max_faces: int | None = None
+
+    def steps(self, frame: Frame) -> Steps:
+        """Look at one frame, for lockstep.together."""
+        return whole(self.max_faces) if self.tracker is None else self.tracker.steps(frame.image, frame.part)
+
+
+def follow(
+    frames: Sequence[Frame],
+    followings: Sequence[Following],
+    landmarker: Landmarker,
+    latencies: Latencies,
+    allow: Allow = lambda wanting: wanting,
+) -> list[list[Landmarks]]:
+    """Faces of each frame.
+
+    Args:
+        frames: one of each source.
+        followings: of the same sources, in the same order.
+        landmarker: one for all, so that the network sees all faces in one batch.
+        latencies: takes the milliseconds of each stage.
+        allow: who may use the detector now.
+    """
+    landmarker.observe = latencies.add
+    steps = [following.steps(frame) for frame, following in zip(frames, followings, strict=True)]
+    found = together(landmarker, steps, [frame.image for frame in frames], allow)
+    return [
+        _in_time(frame, faces, following, latencies)
+        for frame, faces, following in zip(frames, found, followings, strict=True)
+    ]
+
+
+def _in_time(frame: Frame, found: list[Landmarks], following: Following, latencies: Latencies) -> list[Landmarks]:
+    faces = [replace(face, frame=frame.index, time_ms=frame.time_ms) for face in found]
+    if following.smoother is None:
+        return faces
+    start = perf_counter()
+    faces = following.smoother.update(faces)
+    latencies.add("smooth", (perf_counter() - start) * 1e3)
+    return faces

@@ -1,0 +1,142 @@
+"""`Landmarker.stream`: sources in, an iterator of frames with their faces out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+
+from lmdeploy.landmarker import Landmarker
+from lmdeploy.types import Landmarks
+from lmdeploy.video.follow import Following, follow
+from lmdeploy.video.frame import Frame, Source
+from lmdeploy.video.latency import Latencies, StageLatency
+from lmdeploy.video.several import Several
+from lmdeploy.video.source import open_source
+
+Given = str | Path | int | Source
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One frame and what was found in it.
+
+    source: place of its source among those given. age_ms: from the picture's arrival until the faces were known;
+    None where the source is not live.
+    """
+
+    frame: Frame
+    faces: list[Landmarks]
+    source: int = 0
+    age_ms: float | None = None
+
+
+def open_sources(
+    given: Given | Sequence[Given], give_up_s: float | None, warn: Callable[[str], None] | None
+) -> list[Source]:
+    """Open all that is not open yet, or none: InputError for the first that cannot be."""
+    opened: list[Source] = []
+    try:
+        for source in [given] if isinstance(given, (str, Path, int, Source)) else given:
+            if isinstance(source, (str, Path, int)):
+                opened.append(open_source(str(source), give_up_s=give_up_s, warn=warn))
+            else:
+                opened.append(source)
+    except BaseException:  # Ctrl-C, too, must not leave threads behind
+        for source in opened:
+            source.close()
+        raise
+    return opened
+
+
+class Stream:
+    """The results of one or several sources, in the order of each source; iterate once, from one thread.
+
+    Every source has its own tracks and its own smoothing. Frames that are there at the same time share one batch.
+    Of live sources without a face one a step may ask the detector, in turn, so that looking for a face in many of
+    them does not hold up those that have one.
+
+    Args:
+        landmarker: stays open.
+        sources: opened; `close` closes them.
+        following: makes the tracking of one source.
+    """
+
+    def __init__(
+        self, landmarker: Landmarker, sources: Sequence[Source], following: Callable[[Source], Following]
+    ) -> None:
+        """Start reading."""
+        self._landmarker, self._latencies = landmarker, Latencies()
+        self._followings = [following(source) for source in sources]
+        self._turns = list(range(len(sources)))  # whoever detected last stands last
+        self._sources = Several(sources)
+        self._ready: deque[Seen] = deque()
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each source, or part of one, that could not be read."""
+        return self._sources.problems
+
+    @property
+    def stages(self) -> dict[str, StageLatency]:
+        """Latency by stage, and `age` of live frames."""
+        return self._latencies.summary()
+
+    def __iter__(self) -> Iterator[Seen]:
+        """The stream itself."""
+        return self
+
+    def __next__(self) -> Seen:
+        """The next result; waits for a frame, and ends with the last source."""
+        if not self._ready:
+            self._ready.extend(self._look(self._sources.step()))
+        if not self._ready:
+            self.close()
+            raise StopIteration
+        return self._ready.popleft()
+
+    def stop(self) -> None:
+        """End the iteration soon; may be called from a signal handler or another thread."""
+        self._sources.stop()
+
+    def close(self) -> None:
+        """Stop all threads and close the sources; a second call does nothing."""
+        self._sources.close()
+
+    def __enter__(self) -> Stream:
+        """The stream itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _look(self, step: list[tuple[int, Frame]]) -> list[Seen]:
+        if not step:
+            return []
+        places, frames = [place for place, _ in step], [frame for _, frame in step]
+        followings = [self._followings[place] for place in places]
+        limited = {place for place, frame in step if frame.at is not None and self._followings[place].tracker}
+
+        def allow(wanting: Sequence[int]) -> list[int]:
+            """All files, and of the live sources the one whose last turn is longest ago."""
+            live = [index for index in wanting if places[index] in limited]
+            first = min(live, key=lambda index: self._turns.index(places[index]), default=None)
+            if first is not None:
+                self._turns.append(self._turns.pop(self._turns.index(places[first])))
+            return [index for index in wanting if index not in live or index == first]
+
+        found = follow(frames, followings, self._landmarker, self._latencies, allow)
+        now = monotonic()
+        seen = []
+        for place, frame, faces in zip(places, frames, found, strict=True):
+            age_ms = None if frame.at is None else 1e3 * (now - frame.at)
+            if age_ms is not None:
+                self._latencies.add("age", age_ms)
+            seen.append(Seen(frame, faces, place, age_ms))
+        return seen
