@@ -76,7 +76,7 @@ def main() -> None:
 def measure(model: str | Path, threads: int | None, plan: Plan) -> dict[str, Any]:
     """Medians, spread and every pair of one model."""
     frame, box = scene()
-    with Landmarker.load(model, threads=threads) as landmarker:
+    with Landmarker.load(model, threads=threads, backend="onnxruntime") as landmarker:
         rule = landmarker.spec.crop
         crop = crop_image(frame, crop_matrix(box, rule), rule.size)[None]
         backend = landmarker.model.backend

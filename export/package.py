@@ -11,6 +11,7 @@ import torch
 
 from export.card import card
 from export.parity import Parity, compare, crops_of_folder, generated_crops
+from export.reference import reference_crops
 from export.to_onnx import to_onnx
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.bundle import Bundle, Measured, write_bundle
@@ -65,7 +66,7 @@ def package(
     files = {
         "model.onnx": model,
         "weights.safetensors": checkpoint.dump(network, saved.about.model_copy(update={"spec": spec})),
-        "reference.npz": _reference(reference, generated_crops(spec.crop.size)),
+        "reference.npz": _reference(reference, reference_crops(network, spec)),
         "card.md": card(spec, measured, parity, note).encode(),
     }
     numbers = parity.model_dump(exclude={"precision"})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TypedDict
 
-from lmdeploy.backends.base import Backend
-from lmdeploy.backends.ort import Device, OrtBackend
+from lmdeploy.backends.base import Backend, BackendName, Device, Engine
+from lmdeploy.backends.choose import open_engine
 from lmdeploy.backends.part import PartBackend
 from lmdeploy.bundle import ModelSpec, read_bundle
-from lmdeploy.errors import BundleError, InputError, MissingExtraError, is_ours
+from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError, is_ours
 from lmdeploy.parts import ALL, one_part
 
 CHECKPOINT = "model.safetensors"
@@ -25,8 +26,22 @@ class Model:
     digest: str
 
 
+class Running(TypedDict, total=False):
+    """How a model is to be opened: the keyword arguments of open_model."""
+
+    threads: int | None
+    device: Device
+    backend: BackendName
+    schema: str | None
+
+
 def open_model(
-    ref: str | Path, *, threads: int | None = None, device: Device = "auto", schema: str | None = None
+    ref: str | Path,
+    *,
+    threads: int | None = None,
+    device: Device = "auto",
+    backend: BackendName = "auto",
+    schema: str | None = None,
 ) -> Model:
     """Open a model by reference.
 
@@ -34,12 +49,14 @@ def open_model(
         ref: a bundle folder, the name of a built-in bundle (`face68`), a `.safetensors` checkpoint, or a run folder
             that holds `model.safetensors`.
         threads: threads of the network; default the physical cores, at most four.
-        device: auto, cpu or cuda.
+        device: auto, cpu or cuda; DeviceError when the network does not really run there.
+        backend: what runs a bundle (backends.choose): auto, onnxruntime, openvino, tensorrt, onnxruntime-tensorrt.
+            Checkpoints run in PyTorch.
         schema: which landmarks to give where the network finds those of several schemas; see `choose`.
     Errors: BundleError, DeviceError, or MissingExtraError for a checkpoint where torch is not installed; InputError
     when a network of several schemas is opened without naming one, or with one that it does not know.
     """
-    return choose(_open(ref, threads, device), schema)
+    return choose(_open(ref, threads, device, backend), schema)
 
 
 def choose(model: Model, schema: str | None) -> Model:
@@ -61,21 +78,22 @@ def choose(model: Model, schema: str | None) -> Model:
     return Model(own, PartBackend(model.backend, part.rows), model.digest)
 
 
-def _open(ref: str | Path, threads: int | None, device: Device) -> Model:
+def _open(ref: str | Path, threads: int | None, device: Device, backend: BackendName) -> Model:
     path = Path(ref)
-    if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise BundleError(f"{path}: no such checkpoint; give a .safetensors file that 'lmdeploy train' wrote")
-        return _open_checkpoint(path, threads, device)
-    if (path / CHECKPOINT).is_file():
-        return _open_checkpoint(path / CHECKPOINT, threads, device)
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise BundleError(f"{path}: no such checkpoint; give a .safetensors file that 'lmdeploy train' wrote")
+    checkpoint = path if path.suffix == ".safetensors" else path / CHECKPOINT
+    if checkpoint.is_file():
+        if backend != "auto":
+            raise DeviceError(f"{checkpoint} is a checkpoint, which PyTorch runs: export it to run it on {backend}")
+        return _open_checkpoint(checkpoint, threads, device)
     bundle = read_bundle(ref)
-    backend = OrtBackend(bundle.file("model.onnx"), threads, device)
-    _check_spec(bundle.path, bundle.spec, backend)
-    return Model(bundle.spec, backend, bundle.digest)
+    engine = open_engine(bundle, backend, device, threads)
+    _check_spec(bundle.path, bundle.spec, engine)
+    return Model(bundle.spec, engine, bundle.digest)
 
 
-def _check_spec(path: Path, spec: ModelSpec, backend: OrtBackend) -> None:
+def _check_spec(path: Path, spec: ModelSpec, backend: Engine) -> None:
     """The graph must be the one that bundle.json speaks of."""
     told, found = (spec.crop.size, spec.landmarks.points), (backend.size, backend.points)
     if told != found:

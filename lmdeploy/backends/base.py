@@ -1,17 +1,22 @@
-"""What every inference engine offers to the runtime."""
+"""What every inference engine offers to the runtime, and the names by which one is asked for."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from lmdeploy.types import U8, Prediction
+
+Device = Literal["auto", "cpu", "cuda"]
+BackendName = Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "openvino", "tensorrt"]
+DEVICES: tuple[str, ...] = get_args(Device)
+BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 
 class Backend(Protocol):
     """A loaded network on one provider; safe to call from one thread at a time."""
 
     provider: str
-    """Name of the provider that really runs the network, e.g. CPUExecutionProvider."""
+    """Name of the provider that really runs the network, e.g. CPUExecutionProvider or `OpenVINO CPU bf16`."""
 
     def run(self, crops: U8) -> Prediction:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px."""
@@ -20,3 +25,12 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         ...
+
+
+class Engine(Backend, Protocol):
+    """A backend that was opened from an exported graph, and so knows the graph's sizes."""
+
+    size: int
+    """Side of its crops, px."""
+    points: int
+    """How many landmarks it finds."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from lmdeploy.backends.base import DEVICES, Device
 from lmdeploy.backends.contract import check_graph
 from lmdeploy.backends.cores import default_threads
+from lmdeploy.backends.ort_tensorrt import TENSORRT, tensorrt_provider
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import U8, Prediction
 
-Device = Literal["auto", "cpu", "cuda"]
+Provider = str | tuple[str, dict[str, str]]
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 ONLY_FATAL = 4  # everything else reaches the user as an exception, once
 
@@ -27,6 +29,7 @@ class OrtBackend:
         spin: threads wait for each other awake. That is faster on free cores; where all cores are busy with other
             work it takes twice as long and twice the processor (benchmarks/latency.py shows both).
         device: `cpu`, `cuda` (DeviceError when the session does not really run on it) or `auto` (CUDA where it works).
+        tensorrt: through ONNX Runtime's TensorRT provider, with `device` cuda; see ort_tensorrt.
     `session` (the ONNX Runtime session) and `outputs` (the names it is asked for) are there for benchmarks and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without onnxruntime.
     """
@@ -38,19 +41,24 @@ class OrtBackend:
         device: Device = "auto",
         *,
         spin: bool = True,
+        tensorrt: bool = False,
     ) -> None:
         """Load, check names and shapes, and note which provider is in use."""
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
-        self.session: Any = _open(source, _options(threads or default_threads(), spin), device, self._origin)
-        self.provider: str = self.session.get_providers()[0]
-        if device == "cuda" and self.provider != CUDA:
-            raise DeviceError(f"cuda was asked for but {self.provider} is in use: {_how_to_get_cuda()}")
         self.threads = threads or default_threads()
+        options = _options(self.threads, spin)
+        self.session: Any = _open(source, options, "cpu" if tensorrt else device, self._origin)
         self.size, self.points, self.outputs = check_graph(
             self.session.get_inputs(), self.session.get_outputs(), self._origin
         )
+        if tensorrt:
+            self.session = _open_tensorrt(source, options, self.size)
+        self.provider: str = self.session.get_providers()[0]
+        wanted = TENSORRT if tensorrt else CUDA
+        if device == "cuda" and self.provider != wanted:
+            raise DeviceError(f"{wanted} was asked for but {self.provider} is in use: {_how_to_get_cuda()}")
 
     def run(self, crops: U8) -> Prediction:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
@@ -68,7 +76,7 @@ class OrtBackend:
 
 
 def _options(threads: int, spin: bool) -> Any:
-    options = _import().SessionOptions()
+    options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ONLY_FATAL
@@ -78,21 +86,32 @@ def _options(threads: int, spin: bool) -> Any:
 
 def _open(source: Path | str | bytes, options: Any, device: Device, origin: str) -> Any:
     """A session on the first provider that works."""
-    ort = _import()
+    ort = import_onnxruntime()
     providers = _providers(ort, device)
     content = source if isinstance(source, bytes) else str(source)
     try:
         # ONNX Runtime's own fallback prints on standard output, where results go
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except _load_errors() as error:
-        if device == "auto" and providers[0] == CUDA:
+        if device == "auto" and providers != [CPU]:
             return _open(source, options, "cpu", origin)
         if device == "cuda":
             raise DeviceError(f"cuda does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
         raise BundleError(f"{origin} cannot be loaded ({_first_line(error)}); export the model again") from error
 
 
-def _import() -> Any:
+def _open_tensorrt(source: Path | str | bytes, options: Any, size: int) -> Any:
+    ort = import_onnxruntime()
+    providers = [tensorrt_provider(ort, source, size), *_providers(ort, "cuda")]
+    content = source if isinstance(source, bytes) else str(source)
+    try:
+        return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
+    except _load_errors() as error:
+        raise DeviceError(f"{TENSORRT} does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
+
+
+def import_onnxruntime() -> Any:
+    """The `onnxruntime` module; MissingExtraError with the install command where it is missing."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -102,8 +121,8 @@ def _import() -> Any:
     return onnxruntime
 
 
-def _providers(ort: Any, device: Device) -> list[str]:
-    if device not in ("auto", "cpu", "cuda"):
+def _providers(ort: Any, device: Device) -> list[Provider]:
+    if device not in DEVICES:
         raise InputError(f"device {device!r} is none of auto, cpu, cuda")
     has_cuda = CUDA in ort.get_available_providers()
     if device == "cuda" and not has_cuda:
@@ -112,7 +131,7 @@ def _providers(ort: Any, device: Device) -> list[str]:
         return [CPU]
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
-    return [CUDA, CPU]
+    return [(CUDA, {"use_tf32": "0"}), CPU]  # who takes the float32 file wants float32's points
 
 
 def _load_errors() -> tuple[type[Exception], ...]:

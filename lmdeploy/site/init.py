@@ -135,7 +135,7 @@ def _median_score(factory: Bundle, samples: list[Sample]) -> float:
     """Median over the anchor of the champion's mean score, on ground-truth boxes."""
     from lmdeploy.landmarker import Landmarker  # loads ONNX Runtime
 
-    with Landmarker.load(factory.path, device="cpu") as landmarker:
+    with Landmarker.load(factory.path, device="cpu", backend="onnxruntime") as landmarker:
         boxed = [(s.path, landmark_box(s.points)) for s in samples if s.points is not None]
         found = [landmarker.predict(read_image(path), [box])[0] for path, box in boxed]
     return float(np.median([landmarks.score.mean() for landmarks in found]))

@@ -16,7 +16,7 @@ from lmdeploy.types import F64
 
 def gate_errors(bundle: Path, samples: list[Sample], threads: int | None) -> F64:
     """NME f64[N], per cent of the schema's normaliser, image px, ground-truth boxes; NaN for points not finite."""
-    model = open_model(bundle, threads=threads, device="cpu")
+    model = open_model(bundle, threads=threads, device="cpu", backend="onnxruntime")
     try:
         outcome = predict_samples(model, boxes_for(samples, "gt"))
     finally:

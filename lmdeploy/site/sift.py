@@ -108,8 +108,9 @@ class _Champion:
     def measure(self, store: FrameStore, frames: Sequence[StoredFrame]) -> dict[str, Residual]:
         """Residual of each frame by sha256."""
         if self._model is None:
-            # One device and provider for every refresh, so that the numbers do not depend on the machine's load.
-            self._model = with_champion(self._site, partial(open_model, threads=self._threads, device="cpu"))
+            # One device and engine for every refresh: the numbers must not depend on what else is installed.
+            load = partial(open_model, threads=self._threads, device="cpu", backend="onnxruntime")
+            self._model = with_champion(self._site, load)
         model = self._model
         crops = np.stack([_crop(store, frame, model) for frame in frames])
         percents = 100 * elt_residual(model.backend, crops, batch=BATCH).relative

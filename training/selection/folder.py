@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from lmdeploy.atomic import write_file
-from lmdeploy.backends.ort import Device
+from lmdeploy.backends.base import Device
 from lmdeploy.boxes import Boxed
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.model import Model, open_model

@@ -61,7 +61,7 @@ def test_onnx_equals_pytorch_at_every_batch_size(exported: packaging.Exported, r
     crops = parity.generated_crops(32, batch, seed=batch)
     theirs, ours = (
         open_checkpoint(run, device="cpu").backend.run(crops),
-        open_model(exported.bundle.path).backend.run(crops),
+        open_model(exported.bundle.path, backend="onnxruntime").backend.run(crops),
     )
     for name in ("points", "score", "spread", "nnm"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-3)
@@ -69,7 +69,7 @@ def test_onnx_equals_pytorch_at_every_batch_size(exported: packaging.Exported, r
 
 def test_reference_crops_let_any_machine_check_its_backend(exported: packaging.Exported) -> None:
     with np.load(exported.bundle.file("reference.npz")) as reference:
-        found = open_model(exported.bundle.path).backend.run(reference["crops"])
+        found = open_model(exported.bundle.path, backend="onnxruntime").backend.run(reference["crops"])
         assert len(reference["crops"]) == 16
         assert np.percentile(np.linalg.norm(found.points - reference["points"], axis=-1), 99) <= 0.02
 
