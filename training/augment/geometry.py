@@ -21,15 +21,18 @@ def invert(matrices: Tensor) -> Tensor:
     return torch.cat([linear, -linear @ matrices[:, :, 2:]], dim=2)
 
 
-def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
-    """Resample images f32[B,C,H,W] into f32[B,C,size,size]; outside the source is 0 (black)."""
+def warp(images: Tensor, matrices: Tensor, size: int, mode: str = "bilinear") -> Tensor:
+    """Resample images f32[B,C,H,W] into f32[B,C,size,size]; outside the source is 0 (black).
+
+    mode: "bilinear" or "bicubic".
+    """
     extent = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=images.dtype)
     # from output px to grid_sample's [-1, 1] between the outer edges of the first and last pixel
     back = invert(matrices) * (2 / extent).view(1, 2, 1)
     axis = torch.arange(size, device=images.device, dtype=images.dtype)
     of_x, of_y, rest = back[:, None, None].unbind(-1)  # each [B,1,1,2]
     grid = axis.view(1, 1, -1, 1) * of_x + (axis.view(1, -1, 1, 1) * of_y + (rest + 1 / extent - 1))
-    return F.grid_sample(images, grid, align_corners=False)
+    return F.grid_sample(images, grid, mode=mode, align_corners=False)
 
 
 def stretch(matrices: Tensor, moved: Tensor, size: int) -> Tensor:

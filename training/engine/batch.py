@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmdeploy.bundle import ModelSpec
 from training.augment import config, geometry, pipeline
+from training.augment.warp_maps import view_maps
 from training.codec import CODECS
 from training.engine.processes import Share
 from training.engine.shared_draws import SharedDraws
@@ -27,7 +28,9 @@ class Batch:
     losses. score: f32[B,K], 1 for true labels. matrix: f32[B,2,3], cache px -> crop px of this view. flip: bool[B],
     mirrored (points are already renamed). step: batches of the stage before this one. progress: share of the stage
     behind, [0, 1). view(strengths): another random view of the same samples. attributes: f32[B,A], class index or
-    real value, NaN = not known, in the order of TrainSet.columns; None where no part tells any.
+    real value, NaN = not known, in the order of TrainSet.columns; None where no part tells any. maps: f32[B,C,h,w],
+    label maps (Part.maps) moved with this view, 0 outside the plain crop and for samples without; None where no part
+    has any.
     """
 
     x: Tensor
@@ -43,6 +46,7 @@ class Batch:
     progress: float
     view: Callable[[config.Config], Batch]
     attributes: Tensor | None = None
+    maps: Tensor | None = None
 
 
 class _Draws(NamedTuple):
@@ -96,6 +100,7 @@ class Drawer:
         return Batch(
             x, points, self.encode(points, raw.sigma), visible, raw.pseudo, raw.p, score, seen.matrix, seen.flip,
             step, progress, again, raw.attributes,
+            None if raw.maps is None else view_maps(raw.maps.float(), seen, raw.images.shape[1], self.flip_index),
         )  # fmt: skip
 
     def _allowed(self, cfg: config.Config) -> config.Config:

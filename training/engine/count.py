@@ -14,11 +14,12 @@ from lmdeploy.types import U8
 from training.data.crops import Crops
 from training.engine import processes
 from training.engine.fit import Schedule, Stage, Step
+from training.engine.map_labels import MapsOf
 from training.engine.predictor import predict_crops
 from training.engine.progress import Length
 from training.engine.pseudo_labels import Quality
 from training.engine.sampler import batches
-from training.engine.train_set import Part, TrainSet
+from training.engine.train_set import F16, Part, TrainSet
 from training.engine.trainer import Predict, Trainer, focused
 from training.models import Network
 
@@ -56,6 +57,10 @@ class Counter:
         centre = np.full_like(crops.points, crops.images.shape[1] / 2)
         labelled = crops.with_points(centre, np.ones_like(centre[..., 0]))
         return replace(labelled, quality=None if quality is None else np.zeros(len(crops), np.float32))
+
+    def map_labels(self, maps_of: MapsOf, crops: Crops, rows: tuple[int, ...]) -> F16:
+        """Empty maps of one cell."""
+        return np.zeros((len(rows), 1, 1, 1), np.float16)
 
     def keep_chosen(self, labelled: Crops, rows: tuple[int, ...], round_name: str) -> None:
         """Note nothing."""

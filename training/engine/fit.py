@@ -55,6 +55,7 @@ class Stage(BaseModel):
     decay_by: what it is multiplied with there.
     mu: unlabelled rows per labelled row in every batch, the first part being the labelled one; 0: one shuffled list.
     rates: of weights whose name begins so, the step size as a multiple of the schedule's; the others have 1.
+    undecayed: names of weights that the schedule's weight decay leaves alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class Stage(BaseModel):
     decay_by: float = Field(default=0.1, gt=0, le=1)
     mu: int = Field(default=0, ge=0)
     rates: dict[str, float] = {}
+    undecayed: frozenset[str] = frozenset()
 
 
 EpochEnd = Callable[[int, dict[str, float]], None]
@@ -96,10 +98,13 @@ def factor(schedule: Schedule, stage: Stage, progress: float) -> float:
 
 
 def make_optimiser(
-    network: nn.Module, schedule: Schedule, rates: Mapping[str, float] | None = None
+    network: nn.Module,
+    schedule: Schedule,
+    rates: Mapping[str, float] | None = None,
+    undecayed: frozenset[str] = frozenset(),
 ) -> torch.optim.Optimizer:
-    """The schedule's optimiser over all trainable weights of `network`, in groups of one step size (Stage.rates)."""
-    weights = _groups(network, rates or {})
+    """The schedule's optimiser over all trainable weights of `network`; rates, undecayed: as in Stage."""
+    weights = _groups(network, rates or {}, undecayed)
     lr, decay = schedule.lr, schedule.weight_decay
     if schedule.optimiser == "sgd":
         return torch.optim.SGD(weights, lr=lr, momentum=schedule.momentum, weight_decay=decay)
@@ -109,13 +114,17 @@ def make_optimiser(
     return family(weights, lr=lr, betas=schedule.betas, weight_decay=decay)
 
 
-def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    groups: dict[float, list[nn.Parameter]] = {}
+def _groups(network: nn.Module, rates: Mapping[str, float], undecayed: frozenset[str]) -> list[dict[str, Any]]:
+    """Groups of one step size and one weight decay, in the order of their first weights."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, weight in network.named_parameters():
         if weight.requires_grad:
             rate = next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
-            groups.setdefault(rate, []).append(weight)
-    return [{"params": weights, "rate": rate} for rate, weights in groups.items()]
+            groups.setdefault((rate, name not in undecayed), []).append(weight)
+    return [
+        {"params": weights, "rate": rate} | ({} if decays else {"weight_decay": 0.0})
+        for (rate, decays), weights in groups.items()
+    ]
 
 
 def seed_of(seed: int, stage: str, epoch: int) -> int:

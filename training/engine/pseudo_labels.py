@@ -44,7 +44,7 @@ def predict_shared(
     Each process takes a run of whole prediction batches, so the answer does not depend on their number.
     """
     share = processes.share()
-    first, last = _own(len(crops))
+    first, last = own_run(len(crops))
     points, score = crops.points[:0], np.zeros((0, crops.points.shape[1]), np.float32)
     if first < last:
         mine = predict(network, spec, crops if share.world == 1 else crops.rows(first, last), device)
@@ -54,12 +54,12 @@ def predict_shared(
 
 def judged(quality: Quality, labelled: Crops) -> Crops:
     """The crops with the quality of their labels; every process judges a run of them."""
-    first, last = _own(len(labelled))
+    first, last = own_run(len(labelled))
     found = quality.of(labelled.rows(first, last)) if first < last else np.zeros(0, np.float32)
     return replace(labelled, quality=processes.gather(found))
 
 
-def _own(count: int) -> tuple[int, int]:
+def own_run(count: int) -> tuple[int, int]:
     """First and last + 1 of this process's run of whole prediction batches among `count` crops."""
     share, batch = processes.share(), predictor.BATCH
     blocks = -(-count // batch)

@@ -28,6 +28,7 @@ def rows_of(batch: Batch, rows: slice) -> Batch:
         pseudo=batch.pseudo[rows], p=batch.p[rows], score=batch.score[rows], matrix=batch.matrix[rows],
         flip=batch.flip[rows], view=again,
         attributes=None if batch.attributes is None else batch.attributes[rows],
+        maps=None if batch.maps is None else batch.maps[rows],
     )  # fmt: skip
 
 

@@ -23,10 +23,11 @@ from training.engine.batch import Drawer
 from training.engine.board import Board
 from training.engine.devices import compiled, share_norms
 from training.engine.fit import EpochEnd, Plan, Schedule, Stage, Step, fit, make_optimiser
+from training.engine.map_labels import MapsOf, predict_maps
 from training.engine.predictor import predict_crops
 from training.engine.progress import RunProgress
 from training.engine.pseudo_labels import Predict, Quality, jpeg, judged, keep, keep_chosen, picture, predict_shared
-from training.engine.train_set import Part, TrainSet
+from training.engine.train_set import F16, Part, TrainSet
 from training.models import Network, NetworkConfig, build
 from training.models.narrow import narrow
 
@@ -99,7 +100,7 @@ class Trainer:
         """
         file = self._file(stage)
         schedule = schedule or self.settings.schedule
-        plain = make_optimiser(network, schedule, stage.rates)
+        plain = make_optimiser(network, schedule, stage.rates, stage.undecayed)
         start = 0
         if file.is_file():
             saved = checkpoint.read(file)
@@ -182,6 +183,10 @@ class Trainer:
             write_file(folder / "preview.jpg", jpeg(sheet))
             self._board.picture(f"pseudo/{round_name}", sheet)
         return labelled
+
+    def map_labels(self, maps_of: MapsOf, crops: Crops, rows: tuple[int, ...]) -> F16:
+        """What maps_of says of some plain crops, f16[len(rows),C,h,w], in the order of the rows; see Part.maps."""
+        return predict_maps(maps_of, crops, rows, self.settings.spec.crop.size, self.fabric.device)
 
     def picture(self, name: str, image: U8) -> None:
         """Keep a picture u8[H,W,3] RGB of the training as pictures/NAME.jpg."""

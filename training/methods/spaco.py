@@ -16,6 +16,7 @@ follows from the number that is asked for.
 
 Differs from the paper: TS3 does not say how its rivals are trained; they are trained here as its own students are,
 with as many pseudo-labels in every step. The median gives gamma the same meaning whatever the loss's scale is.
+pseudo_target = "maps" retrains on the mean of all students' maps; l_u stays the distance from Gaussians.
 `start`, `student` and `oversample` as in ts3.
 """
 
@@ -74,6 +75,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
             worth = agreed(pseudo.quality, [rows for b, rows in v.items() if b != a], cfg.gamma)
             v[a] = best(worth, quota(cfg.r, i, len(unlabelled)))
             trainer.keep_chosen(pseudo, v[a], name)
-            network = retrained(cfg, trainer, network, a, [truth, chosen(truth, pseudo, v[a])], name)
+            ex = chosen(cfg, trainer, network, pseudo, v[a])
+            network = retrained(cfg, trainer, network, a, [truth, ex], name)
         trainer.report(network, f"round{i}")
     return network

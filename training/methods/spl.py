@@ -12,7 +12,8 @@
 The students never see each other's labels. l_u is unsupervised: a wrong label that fits its own map is chosen.
 
 Differs from the paper: TS3 does not say how its rivals are trained; they are trained here as its own students are,
-with as many pseudo-labels in every step. `start`, `student` and `oversample` as in ts3.
+with as many pseudo-labels in every step. With pseudo_target = "maps" a student is retrained on its own maps; l_u stays
+the distance from Gaussians. `start`, `student` and `oversample` as in ts3.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def train(cfg: Config, trainer: Trainer, labelled: Crops, unlabelled: Crops) -> 
             pseudo = trainer.pseudo_label(own, unlabelled, name, quality=own_loss(cfg, trainer, own))
             rows = best(pseudo.quality, quota(cfg.r, i, len(unlabelled)))
             trainer.keep_chosen(pseudo, rows, name)
-            network = retrained(cfg, trainer, network, a, [truth, chosen(truth, pseudo, rows)], name)
+            ex = chosen(cfg, trainer, own, pseudo, rows)
+            network = retrained(cfg, trainer, network, a, [truth, ex], name)
         trainer.report(network, f"round{i}")
     return network

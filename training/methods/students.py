@@ -22,6 +22,7 @@ from training.engine.streams import answer
 from training.engine.train_set import Part
 from training.engine.trainer import Trainer
 from training.losses.detection import detection_loss, squared
+from training.methods.map_targets import PseudoTarget, kept_maps, wanted_maps
 from training.methods.round_zero import Start
 from training.models import Network
 from training.models.raw import RawOutputs
@@ -33,6 +34,7 @@ class Training(BaseModel):
 
     decay_by: lr is multiplied with it at each of the epochs decay_at. stage_rate, bias_rate: step size of the weights
     behind the features and of biases, as multiples of lr (their product for a bias behind the features).
+    decay_biases: whether the schedule's weight decay is for biases too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,11 +44,12 @@ class Training(BaseModel):
     decay_by: float = Field(default=0.5, gt=0, le=1)
     stage_rate: float = Field(default=1.0, gt=0)
     bias_rate: float = Field(default=1.0, gt=0)
+    decay_biases: bool = True
     schedule: Schedule
 
 
 CPM = Training(
-    epochs=50, decay_at=(20, 25, 30, 40), stage_rate=4.0, bias_rate=2.0,
+    epochs=50, decay_at=(20, 25, 30, 40), stage_rate=4.0, bias_rate=2.0, decay_biases=False,  # the release's groups
     schedule=Schedule(batch=8, lr=5e-5, optimiser="sgd", momentum=0.9, weight_decay=5e-4),
 )  # fmt: skip
 HOURGLASS = Training(
@@ -66,6 +69,7 @@ class StudentOptions(BaseModel):
     student: Literal["init", "fresh"] = "init"  # what a retrained student starts from: --init's weights, or none
     oversample: int = 0
     labelled_only: bool = False  # no image without a label is used, as if steps were 0
+    pseudo_target: PseudoTarget = "gaussians"  # what is learnt of a pseudo-label; maps: see map_targets.py
     students: tuple[Training, ...] = Field(default=(CPM, HOURGLASS), min_length=1)
 
     @property
@@ -81,13 +85,13 @@ class StudentOptions(BaseModel):
 
 def truth_of(cfg: StudentOptions, trainer: Trainer, labelled: Crops) -> Part:
     """The labelled crops, with targets at the size of the averaged maps."""
-    cells = cfg.sigma / trainer.settings.network.unit(trainer.settings.spec.crop.size)
-    return Part(labelled, sigma=cells, oversample=cfg.oversample)
+    return Part(labelled, sigma=_cells(cfg, trainer), oversample=cfg.oversample)
 
 
-def chosen(truth: Part, pseudo: Crops, rows: tuple[int, ...]) -> Part:
-    """Some rows of pseudo-labelled crops, with targets as those of `truth`."""
-    return Part(pseudo, sigma=truth.sigma, rows=rows)
+def chosen(cfg: StudentOptions, trainer: Trainer, network: Network, pseudo: Crops, rows: tuple[int, ...]) -> Part:
+    """Some rows of the crops that `network` has labelled, with its points or its maps as labels."""
+    maps = kept_maps(trainer, network, pseudo, rows) if cfg.pseudo_target == "maps" else None
+    return Part(pseudo, pseudo=True, sigma=_cells(cfg, trainer), rows=rows, maps=maps)
 
 
 def first_students(cfg: StudentOptions, trainer: Trainer, truth: Part) -> Students:
@@ -126,7 +130,8 @@ def student_step(sigma: float, codec: str) -> Step:
     def step(raw_outputs: nn.Module, batch: Batch) -> dict[str, Tensor]:
         stages = raw_outputs(batch.x)
         target = _targets(batch.points, sigma, codec, batch.x.shape[-1], stages[0].shape[-1])
-        return {"loss": detection_loss(stages, target, batch.visible)}
+        wanted, counted = wanted_maps(target, batch, stages[0].shape[1])
+        return {"loss": detection_loss(stages, wanted, counted)}
 
     return step
 
@@ -172,10 +177,17 @@ def _new(cfg: StudentOptions, trainer: Trainer, fresh: bool) -> Students:
 def _fit(cfg: StudentOptions, trainer: Trainer, network: Students, a: int, parts: list[Part], name: str) -> None:
     """Train student number a in place as its options say."""
     how, module = cfg.students[a], RawOutputs(network.students[a])  # type: ignore[arg-type]  # of a ModuleList
+    biases = frozenset(weight for weight, _ in module.named_parameters() if weight.endswith(".bias"))
     stage = Stage(
-        name=name, epochs=how.epochs, decay_at=how.decay_at, decay_by=how.decay_by, rates=_rates(how, module)
-    )
+        name=name, epochs=how.epochs, decay_at=how.decay_at, decay_by=how.decay_by, rates=_rates(how, module),
+        undecayed=frozenset() if how.decay_biases else biases,
+    )  # fmt: skip
     trainer.fit(module, parts, student_step(cfg.sigma, trainer.settings.spec.codec), stage, how.schedule)
+
+
+def _cells(cfg: StudentOptions, trainer: Trainer) -> float:
+    """Width of targets at the size of the averaged maps, cells."""
+    return cfg.sigma / trainer.settings.network.unit(trainer.settings.spec.crop.size)
 
 
 def _targets(points: Tensor, sigma: float, codec: str, size: int, cells: int) -> Tensor:
