@@ -134,7 +134,7 @@ class IBuilderConfig(Guarded):
 
     def add_optimization_profile(self, profile: Any) -> int:
         self._profiles.append(profile._shapes)
-        return len(self._profiles) - 1
+        return len(self._profiles) - 1 if self._trt.note("add_optimization_profile") else -1
 
 
 class Builder(Guarded):

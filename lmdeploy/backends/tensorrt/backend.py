@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from lmdeploy.backends.tensorrt.builder import Built, build
 from lmdeploy.backends.tensorrt.cache import EngineCache, made_of
@@ -59,7 +60,8 @@ class TensorRTBackend:
             return build(trt, onnx, self.options, timing, origin=origin, show=show)
 
         made = made_of(onnx, version(trt), self._device.gpu, self.options)
-        engine = EngineCache(cache).obtain(made, fresh, lambda plan: open_engine(trt, logger, plan))
+        tell = Console(stderr=True, quiet=not show).print
+        engine = EngineCache(cache, tell).obtain(made, fresh, lambda plan: open_engine(trt, logger, plan))
         signature = signature_of_engine(trt, engine, origin)
         self.provider = PROVIDER
         self.size, self.points, self.outputs = signature.size, signature.points, list(signature.outputs)

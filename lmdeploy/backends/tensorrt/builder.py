@@ -42,7 +42,8 @@ def build(trt: Any, onnx: bytes, options: BuildOptions, timing: bytes, *, origin
         raise BundleError(f"{origin} is not for TensorRT: {_parse_errors(parser)}; run it with ONNX Runtime instead")
     signature = signature_of_network(trt, network, origin)
     config = _config(trt, builder, options, timing)
-    _add_profiles(builder, config, options, signature.size)
+    if not _add_profiles(builder, config, options, signature.size):
+        raise failed(f"taking the batch sizes of {options.profiles}", logger)
     phases = Phases(show=show)
     config.progress_monitor = make_monitor(trt, phases)
     with phases.bars:
@@ -74,12 +75,15 @@ def _config(trt: Any, builder: Any, options: BuildOptions, timing: bytes) -> Any
     return config
 
 
-def _add_profiles(builder: Any, config: Any, options: BuildOptions, size: int) -> None:
+def _add_profiles(builder: Any, config: Any, options: BuildOptions, size: int) -> bool:
+    """Whether the library took them all."""
+    numbers: list[int] = []
     for asked in options.profiles:
         profile = builder.create_optimization_profile()
         shapes = [(batch, size, size, 3) for batch in (asked.smallest, asked.best, asked.largest)]
         profile.set_shape(INPUT, *shapes)
-        config.add_optimization_profile(profile)
+        numbers.append(config.add_optimization_profile(profile))
+    return min(numbers) >= 0
 
 
 def _parse_errors(parser: Any) -> str:

@@ -76,9 +76,10 @@ def default_folder() -> Path:
 class EngineCache:
     """A folder of engines of one user on one machine; several processes may use it at once."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Make the folder; InputError when it cannot be made or others may write to it."""
+    def __init__(self, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Make the folder; InputError when it cannot be made or others may write to it. `tell` says why one waits."""
         self.folder = default_folder() if folder is None else folder
+        self._tell = tell
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -113,6 +114,7 @@ class EngineCache:
             if found is not None:
                 return found
             self._sweep()
+            self._tell(f"building a TensorRT engine for {made.gpu}: this takes minutes, once")
             built = build(read_sealed(self._timing_path(made), made.timing) or b"")
             found = opened(built.plan)
             if found is None:
@@ -145,7 +147,11 @@ class EngineCache:
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written to ({error.strerror}); choose another") from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._tell("another process is building a TensorRT engine: waiting for it")
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)

@@ -83,6 +83,12 @@ def test_a_timing_cache_that_the_library_refuses_is_left_out(trt: FakeTensorRT, 
     assert json.loads(built.timing)["version"] == trt.__version__
 
 
+def test_profiles_that_the_library_refuses_are_named(trt: FakeTensorRT, content: bytes) -> None:
+    trt.refuse = {"add_optimization_profile"}
+    with pytest.raises(DeviceError, match="taking the batch sizes"):
+        building.build(trt, content, ONE, b"", origin="x", show=False)
+
+
 def test_progress_is_shown_on_standard_error_only(
     trt: FakeTensorRT, content: bytes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

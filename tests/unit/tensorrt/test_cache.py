@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,29 @@ def test_another_system_is_another_engine(monkeypatch: pytest.MonkeyPatch) -> No
     here = ingredients().key
     monkeypatch.setattr("platform.machine", lambda: "riscv128")
     assert ingredients().key != here
+
+
+def test_a_build_is_announced_and_a_hit_is_not(tmp_path: Path) -> None:
+    told: list[str] = []
+    cache = EngineCache(tmp_path, told.append)
+    cache.obtain(ingredients(), Builds(), lambda plan: plan)
+    cache.obtain(ingredients(), Builds(), lambda plan: plan)
+    assert told == ["building a TensorRT engine for NVIDIA H200: this takes minutes, once"]
+
+
+def test_who_waits_is_told_why(tmp_path: Path) -> None:
+    told: list[str] = []
+    cache = EngineCache(tmp_path, told.append)
+    with cache._alone():
+        other = threading.Thread(target=lambda: cache.obtain(ingredients(), Builds(), lambda plan: plan))
+        other.start()
+        end = time.monotonic() + 30
+        while not told and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not cache.path(ingredients()).exists()
+    other.join()
+    assert told[0] == "another process is building a TensorRT engine: waiting for it"
+    assert cache.path(ingredients()).exists()
 
 
 def test_timings_are_shared_by_networks_of_one_gpu_and_version_only(tmp_path: Path) -> None:
