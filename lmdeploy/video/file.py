@@ -17,18 +17,22 @@ from lmdeploy.types import U8
 from lmdeploy.video.frame import Frame, Source
 
 MISSING = 0.02  # share of the promised frames that may be absent: containers are often off by a frame or two
+PATIENCE_S = 10.0  # with a web server that does not answer
 DECODER_THREADS = 1  # each further one holds more frames in memory and takes a core from the network
 
 
-def open_video(path: Path) -> Source:
-    """The frames of a video file; InputError when it holds no video that can be read."""
-    if path.stat().st_size == 0:
+def open_video(path: Path, address: str = "") -> Source:
+    """The frames of a video file; InputError when it holds no video that can be read.
+
+    address: where it is read from when that is not the path, which then only names it.
+    """
+    if not address and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
     try:
         import av
     except ImportError:
-        return OpenCVVideo(path)
-    return PyAVVideo(path, av)
+        return OpenCVVideo(path, address)
+    return PyAVVideo(path, av, address)
 
 
 class PyAVVideo:
@@ -36,12 +40,12 @@ class PyAVVideo:
 
     stream = True
 
-    def __init__(self, path: Path, av: Any) -> None:
+    def __init__(self, path: Path, av: Any, address: str = "") -> None:
         """Open the first video stream."""
         self.problems: list[str] = []
         self._path, self._av = path, av
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(address or str(path), timeout=PATIENCE_S if address else None)
         except (av.FFmpegError, OSError) as error:
             raise _not_a_video(path, error) from error
         if not self._container.streams.video:
@@ -92,13 +96,13 @@ class OpenCVVideo:
 
     stream = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, address: str = "") -> None:
         """Open the file."""
         import cv2
 
         self.problems: list[str] = []
         self._path = path
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(address or str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise _not_a_video(path, None)
         self.rate = float(self._capture.get(cv2.CAP_PROP_FPS))

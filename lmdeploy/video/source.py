@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lmdeploy.errors import InputError
 from lmdeploy.images import IMAGE_SUFFIXES, list_images, read_image
@@ -42,14 +43,19 @@ def open_source(
 ) -> Source:
     """Open what a user may type as SOURCE.
 
-    A number is a camera; `rtsp://`, `http://` and the like a network stream; a folder its image files; a pattern with
-    `*`, `?` or `[` the files it matches; a `.txt` file a list of image files, one a line, relative to the list; any
-    other file is an image or, by its suffix or failing that by its content, a video.
+    A number is a camera; `rtsp://`, `http://` and the like a network stream, but for a video file on a web server,
+    of which every frame is read; a folder its image files; a pattern with `*`, `?` or `[` the files it matches; a
+    `.txt` file a list of image files, one a line, relative to the list; any other file is an image or, by its suffix
+    or failing that by its content, a video.
     give_up_s, warn: for cameras and streams that are lost on the way, see Camera; without give_up_s they are tried
     again for ever.
     Errors: InputError when there is nothing to read.
     """
     name = str(text)
+    if (file := _file_on_a_server(name)) is not None:
+        from lmdeploy.video.file import open_video
+
+        return open_video(file, name)
     if name.isdecimal() or "://" in name:
         from lmdeploy.video.camera import Camera
         from lmdeploy.video.retry import Retry
@@ -67,6 +73,12 @@ def open_source(
     from lmdeploy.video.file import open_video
 
     return open_video(path)
+
+
+def _file_on_a_server(name: str) -> Path | None:
+    """The file's name where `name` is the web address of a video file, which ends and can be waited for."""
+    parts = urlsplit(name) if name.startswith(("http://", "https://")) else None
+    return Path(Path(parts.path).name) if parts and Path(parts.path).suffix.lower() in VIDEO_SUFFIXES else None
 
 
 def _some(paths: list[Path], otherwise: str) -> list[Path]:
