@@ -1,4 +1,4 @@
-"""Peak resident memory of this process."""
+"""Resident memory of this process, at its peak and now."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def peak_mb() -> float:
         return int(status.read_text(encoding="ascii").partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def now_mb() -> float:
+    """Resident memory at the moment, MB (10^6 bytes); the peak where the system does not say."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return peak_mb()
+    return int(status.read_text(encoding="ascii").partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
