@@ -6,6 +6,7 @@ else is a bug and ends with 1.
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -56,6 +57,15 @@ def _find(name: str) -> EntryPoint | None:
     return next((point for point in entry_points(group=GROUP) if point.name == name), None)
 
 
+def _show_log() -> None:
+    """What the library tells while it works, such as which engine it took, goes to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("lmdeploy")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
 @click.group(cls=EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lmdeploy")
 def cli() -> None:
@@ -64,6 +74,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    _show_log()
     try:
         code = cli.main(standalone_mode=False)
     except LmdeployError as error:

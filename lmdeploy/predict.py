@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmdeploy.backends.base import Device
+from lmdeploy.backends.base import BackendName, Device
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.champion import Champion
@@ -49,6 +49,7 @@ class PredictOptions(BaseModel):
     smooth: bool = True
     threads: int | None = None
     device: Device = "auto"
+    backend: BackendName = "auto"
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
@@ -98,6 +99,7 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
             path,
             threads=options.threads,
             device=options.device,
+            backend=options.backend,
             detector=options.detector,
             yunet=options.yunet,
             schema=options.landmarks,

@@ -67,7 +67,12 @@ class OpenVINOBackend:
         if not len(crops):
             shapes = ((0, self.points, *([2] if name == "points" else [])) for name in self.outputs)
             return Prediction(*(np.empty(shape, np.float32) for shape in shapes))
-        return Prediction(*_run(self._requests[len(crops) != 1], crops, self.outputs))
+        try:
+            return Prediction(*_run(self._requests[len(crops) != 1], crops, self.outputs))
+        except RuntimeError as error:
+            raise DeviceError(
+                f"{self.provider} does not run {self._origin} ({_last_line(error)}): ask for backend onnxruntime"
+            ) from error
 
     def close(self) -> None:
         """Free the networks; a second call does nothing."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from lmdeploy.backends.base import BACKEND_HELP, BACKENDS, DEVICES
+
 OUT = (
     "Output, told from its name: .csv (a row a face), .long.csv (a row a landmark), .ndjson, .json (COCO keypoints), "
     ".parquet, .mp4 or a folder/ (annotated pictures), '-' (NDJSON on standard output). Several may be given."
@@ -26,7 +28,8 @@ OUT = (
 @click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="One-Euro filter on streams.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the network; default: cores, at most 4.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help=BACKEND_HELP)
 @click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
 @click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Below it: face lost.")
