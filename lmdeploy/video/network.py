@@ -19,8 +19,9 @@ WAITING = 64  # packets whose pictures may be outstanding: decoders hold back a 
 class PyAVConnection:
     """A network stream; packets that are damaged are passed over.
 
-    `Picture.at` is when the picture's packet came, before decoding. What a stream sends to begin with, while the
-    format is found out, waits a second at most; it is read at once and only its newest picture is used.
+    `Picture.at` is when the picture's packet was read, before decoding; what it waited before, in the camera or on
+    the way, is not known. What a stream sends while its format is found out, a second at most, is read at once after
+    that, and only the newest picture is used.
     """
 
     def __init__(self, address: str, av: Any) -> None:
@@ -90,4 +91,6 @@ class PyAVConnection:
 
 
 def _words(error: Exception) -> str:
+    if type(error).__name__ == "ExitError":  # PyAV's name for its own time limit
+        return "nothing came in time"
     return str(getattr(error, "strerror", None) or error)
