@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import onnx
 import torch
 
+from export.cast_first import cast_first
 from lmdeploy.bundle import ModelSpec
 from training.models import Network
 from training.models.end_to_end import EndToEnd
@@ -40,6 +41,7 @@ def to_onnx(network: Network, spec: ModelSpec) -> bytes:
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     _strip(model)
+    cast_first(model)
     about = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
     onnx.helper.set_model_props(model, {METADATA_KEY: about})
     onnx.checker.check_model(model, full_check=True)
