@@ -39,7 +39,7 @@ from benchmarks.refresh_runs import (
     supervised_request,
     train_one,
 )
-from export.package import package
+from export.package import Request, package
 from lmdeploy.dataset import read_labelled, read_unlabelled
 from lmdeploy.model import open_model
 from lmdeploy.site.gate import GateResult, GateRule, decide
@@ -134,7 +134,7 @@ def refresh(setting: Setting, champion: Tried, pool: ProcessPoolExecutor) -> int
     """Box the site frames by the champion, then train STLD, naive and the control; returns the frames with a face."""
     bundle, out = setting.out / "champion", setting.out
     if not bundle.exists():
-        package(champion.request.out, bundle, setting.data.gate, name="champion")
+        package(Request(champion.request.out, bundle, setting.data.gate, name="champion"))
     boxes = setting.data.site / "boxes.csv"
     if not boxes.is_file():
         kept, dropped = refresh_data.box_site_frames(setting.data.site, bundle, setting.detector, setting.yunet)

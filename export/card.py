@@ -13,7 +13,14 @@ This is no medical device. Accuracy on people, cameras and poses other than thos
 """
 
 
-def card(spec: ModelSpec, measured: tuple[Measured, ...], parity: Parity, note: str = "") -> str:
+SCORES = {
+    "peak": "The score is the clipped height of the heatmap's peak, or the agreement of the two coordinate heads.",
+    "calibrated": "The score is the probability that a point's error is under 5 % of the normaliser, fitted on labels "
+    "that training had not seen.",
+}
+
+
+def card(spec: ModelSpec, measured: tuple[Measured, ...], parities: tuple[Parity, ...], note: str = "") -> str:
     """Markdown text; `note` is the maker's own section on the data and its rights."""
     crop = spec.crop
     head = (
@@ -29,7 +36,9 @@ def card(spec: ModelSpec, measured: tuple[Measured, ...], parity: Parity, note: 
         for d in spec.data
     )
     parts = [head, f"## Trained on\n\n{data}\n", note, f"## Measured\n\n{_table(measured)}\n"]
-    return "\n".join([*(part for part in parts if part), f"Export: {parity.sentence()}.\n", LIMITS])
+    exported = "\n".join(f"Export: {parity.sentence()}.\n" for parity in parities)
+    ends = [exported, f"{SCORES[spec.score_kind]}\n", LIMITS, _by_landmark(spec, parities)]
+    return "\n".join([*(part for part in parts if part), *(end for end in ends if end)])
 
 
 def _table(measured: tuple[Measured, ...]) -> str:
@@ -47,3 +56,16 @@ def _table(measured: tuple[Measured, ...]) -> str:
     return "\n".join(
         [*rows, "", f"Errors are divided by the {first.normaliser} distance, in the {first.frame} frame.\n"]
     )
+
+
+def _by_landmark(spec: ModelSpec, parities: tuple[Parity, ...]) -> str:
+    """Every landmark's 99th percentile of the distance to PyTorch, a column a file; nothing for fp32 alone."""
+    if len(parities) < 2:
+        return ""
+    names = [parity.precision for parity in parities]
+    rows = ["| landmark | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for k, name in enumerate(spec.landmarks.names):
+        values = " | ".join(f"{parity.per_landmark_p99_px[k]:.3f}" for parity in parities)
+        rows.append(f"| {k} {name} | {values} |")
+    about = "99th percentile of the distance to PyTorch fp32, crop px."
+    return "\n".join(["## Parity by landmark\n", f"{about}\n", *rows, ""])

@@ -34,7 +34,7 @@ def run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> packaging.Exported:
-    return packaging.package(run, tmp_path_factory.mktemp("out") / "bundle", None)
+    return packaging.package(packaging.Request(run, tmp_path_factory.mktemp("out") / "bundle"))
 
 
 def test_the_graph_gives_all_points_and_bundle_json_says_whose_they_are(exported: packaging.Exported) -> None:
@@ -56,7 +56,7 @@ def test_each_schema_of_the_bundle_equals_pytorch(exported: packaging.Exported, 
     whole = open_checkpoint(run, device="cpu")
     wanted = whole.backend.run(crops)
     checkpoint = choose(whole, label)
-    bundle = open_model(exported.bundle.path, device="cpu", threads=1, schema=label)
+    bundle = open_model(exported.bundle.path, device="cpu", backend="onnxruntime", threads=1, schema=label)
     for model in (checkpoint, bundle):
         found = model.backend.run(crops)
         np.testing.assert_allclose(found.points, wanted.points[:, PARTS[label]], atol=CLOSE_PX)

@@ -1,0 +1,78 @@
+"""The files of a bundle by precision, each held to its own tolerance against PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from export.half import to_half
+from export.parity import Parity
+from export.quantise.qdq import Scheme
+from export.quantise.search import search
+from lmdeploy.errors import GateRefusedError, InputError
+from lmdeploy.types import U8
+
+FILES = {
+    "fp32": "model.onnx",
+    "fp16": "model.fp16.onnx",
+    "int8": "model.int8.onnx",  # unsigned activations, for processors
+    "int8_trt": "model.int8.trt.onnx",  # zero point 0 throughout, for TensorRT
+}
+CHOICES = ("fp32", "fp16", "int8")
+
+SCHEMES: dict[str, Scheme] = {"int8": "u8s8", "int8_trt": "s8s8"}
+
+
+class Judge(Protocol):
+    """Compares a file with PyTorch as its precision asks."""
+
+    def __call__(self, candidate: bytes, precision: str) -> Parity:
+        """The distances, with that precision's tolerance."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One file and how near it is to PyTorch."""
+
+    model: bytes
+    parity: Parity
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Precisions of a list such as `fp32,int8`; fp32 is always among them.
+
+    >>> parse("int8")
+    ('fp32', 'int8')
+    """
+    asked = [word.strip() for word in text.split(",")]
+    unknown = [word for word in asked if word not in CHOICES]
+    if unknown:
+        raise InputError(f"precision {unknown[0]!r} is not known: give some of {','.join(CHOICES)}")
+    return tuple(name for name in CHOICES if name == "fp32" or name in asked)
+
+
+def build(model: bytes, precisions: tuple[str, ...], crops: U8 | None, judge: Judge) -> dict[str, Built]:
+    """Every asked-for file by precision; int8 is two.
+
+    Args:
+        model: fp32 file after surgery.
+        precisions: of CHOICES.
+        crops: u8[N,S,S,3] that int8 ranges are measured on; not needed otherwise.
+        judge: compares a file with PyTorch as the precision asks.
+    Raises: GateRefusedError (exit code 3) that names every file which is over its tolerance.
+    """
+    built = {"fp32": Built(model, judge(model, "fp32"))}
+    if "fp16" in precisions:
+        half = to_half(model)
+        built["fp16"] = Built(half, judge(half, "fp16"))
+    if "int8" in precisions:
+        assert crops is not None, "int8 is asked for with crops"
+        for name, scheme in SCHEMES.items():
+            found = search(model, scheme, crops, partial(judge, precision=name))
+            built[name] = Built(found.model, found.parity)
+    refused = [one.parity.sentence() for one in built.values() if not one.parity.passed]
+    if refused:
+        raise GateRefusedError("export refused, no bundle was written: " + "; ".join(refused))
+    return built
