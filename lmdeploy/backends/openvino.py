@@ -165,7 +165,9 @@ def _run(requests: list[Any], crops: U8, names: list[str]) -> list[F32]:
     import openvino as ov
 
     first, *later = requests
-    first.set_input_tensor(ov.Tensor(np.ascontiguousarray(crops), shared_memory=True))
+    # OpenVINO reads the array itself: it must be writeable for that, and live until the answer is there
+    held = np.require(crops, requirements=("C", "W"))
+    first.set_input_tensor(ov.Tensor(held, shared_memory=True))
     first.infer()
     for before, request in zip(requests, later, strict=False):
         for index in range(len(request.model_inputs)):

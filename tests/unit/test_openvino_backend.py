@@ -69,6 +69,16 @@ def test_an_answer_stays_when_the_next_one_comes(content: bytes) -> None:
     np.testing.assert_array_equal(first.points, before)
 
 
+def test_crops_that_are_read_only_or_turned_are_taken(content: bytes) -> None:
+    crops = blob_image(64, 64, POINTS)[None]
+    backend = OpenVINOBackend(content, 1)
+    wanted = backend.run(crops).points
+    frozen = crops.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_array_equal(backend.run(frozen).points, wanted)
+    np.testing.assert_array_equal(backend.run(np.asfortranarray(crops)).points, wanted)
+
+
 def test_a_network_with_nothing_to_gain_says_fp32(content: bytes) -> None:
     assert OpenVINOBackend(content, 1).provider == "OpenVINO CPU fp32"  # it holds no convolution
 
