@@ -111,6 +111,15 @@ def test_shapes_matching_is_one_for_all_images() -> None:
     assert (distance, order) == (pytest.approx(5.0), (1, 0))
 
 
+def test_a_constant_offset_of_a_landmark_is_no_failure_to_follow():
+    truth = np.array([[[0, 0], [10, 0]], [[4, 0], [10, 8]]], np.float32)
+    found = truth + np.array([3, -4], np.float32)
+    assert shapes.following(found, truth) == 0
+    found[0, 0] += [2, 0]  # one landmark 1 px off its own mean offset in both images, the other never
+    assert shapes.following(found, truth) == pytest.approx(0.5)
+
+
+
 def test_shapes_takes_its_steps_and_no_landmark() -> None:
     made = shapes.recipe_of(shapes.FULL)
     epoch = batches((shapes.FULL.train,), shapes.FULL.batch, 0, torch.Generator().manual_seed(0))
