@@ -33,8 +33,8 @@ class TensorRTBackend:
         buckets: batch sizes that are run; a batch is filled up to the next one, a larger one is cut.
         cache: folder of engines; default ~/.cache/lmdeploy/tensorrt.
         show: draw the progress of a build, which takes minutes, on standard error.
-    Errors: MissingExtraError without TensorRT or cuda-bindings, DeviceError without a GPU or when the engine fails,
-    BundleError for a file that is no exported graph, InputError for a cache folder that others can write to.
+    Errors: MissingExtraError without TensorRT or cuda-bindings, DeviceError without a GPU, when the engine fails, or
+    for a cache folder that cannot be used; BundleError for a file that is no exported graph or not for TensorRT.
     """
 
     def __init__(

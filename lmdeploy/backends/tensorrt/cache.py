@@ -77,18 +77,18 @@ class EngineCache:
     """A folder of engines of one user on one machine; several processes may use it at once."""
 
     def __init__(self, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Make the folder; InputError when it cannot be made or others may write to it. `tell` says why one waits."""
+        """Make the folder; DeviceError when it cannot be made or others may write to it. `tell` says why one waits."""
         self.folder = default_folder() if folder is None else folder
         self._tell = tell
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise InputError(
+            raise DeviceError(
                 f"{self.folder} cannot be made ({error.strerror}); choose another cache folder"
             ) from error
         found = self.folder.stat()
         if os.name == "posix" and (found.st_uid != os.geteuid() or found.st_mode & WRITE_BY_OTHERS):
-            raise InputError(
+            raise DeviceError(
                 f"{self.folder} can be written to by others, and an engine is code: chmod go-w it, or choose another"
             )
 
@@ -119,10 +119,17 @@ class EngineCache:
             found = opened(built.plan)
             if found is None:
                 raise DeviceError("TensorRT refuses the engine that it has just built; ask for device cuda or cpu")
+            self._keep(made, built)
+        return found
+
+    def _keep(self, made: MadeOf, built: Built) -> None:
+        """Write both files; a full disk costs the next start its minutes, not this one its engine."""
+        try:
             write_sealed(self.path(made), made.model_dump(mode="json"), built.plan)
             if built.timing:
                 write_sealed(self._timing_path(made), made.timing, built.timing)
-        return found
+        except InputError as error:
+            self._tell(f"the TensorRT engine is not kept for the next start: {error}")
 
     def _open(self, made: MadeOf, opened: Callable[[bytes], T | None]) -> T | None:
         plan = read_sealed(self.path(made), made.model_dump(mode="json"))
@@ -145,7 +152,7 @@ class EngineCache:
         try:
             handle = os.open(self.folder / "build.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise InputError(f"{self.folder} cannot be written to ({error.strerror}); choose another") from error
+            raise DeviceError(f"{self.folder} cannot be written to ({error.strerror}); choose another") from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

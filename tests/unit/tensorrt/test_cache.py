@@ -187,8 +187,19 @@ def test_a_plan_that_does_not_deserialize_is_built_again(trt: FakeTensorRT, cont
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(InputError, match="an engine is code: chmod go-w"):
+    with pytest.raises(DeviceError, match="an engine is code: chmod go-w"):
         EngineCache(tmp_path)
+
+
+def test_a_folder_without_room_costs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise InputError("no space left")
+
+    monkeypatch.setattr("lmdeploy.backends.tensorrt.cache.write_sealed", full)
+    told: list[str] = []
+    builds = Builds()
+    assert EngineCache(tmp_path, told.append).obtain(ingredients(), builds, lambda plan: plan) == builds.plan
+    assert told[-1] == "the TensorRT engine is not kept for the next start: no space left"
 
 
 def test_a_new_folder_is_closed_to_others(tmp_path: Path) -> None:
@@ -199,7 +210,7 @@ def test_a_new_folder_is_closed_to_others(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(DeviceError, match="cannot be made"):
         EngineCache(tmp_path / "file" / "cache")
 
 
