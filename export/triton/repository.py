@@ -37,6 +37,14 @@ class Added:
     kept: tuple[str, ...]
     version: int
 
+    def sentence(self) -> str:
+        """What was written and what is left to do, for people."""
+        text = f"version {self.version} of {', '.join(self.models)}"
+        if self.kept:
+            text += f"; there already, with a config.pbtxt that stays: {', '.join(self.kept)}"
+        engines = [model for model in self.models if model == f"{self.models[0]}_tensorrt"]
+        return text + "".join(f"; build {m}'s engine on the target: {self.models[0]}/README.md" for m in engines)
+
 
 def add_to_repository(bundle: Bundle, repository: Path, serving: Serving, name: str | None = None) -> Added:
     """Make a Triton model repository of a bundle, or add the bundle to one.

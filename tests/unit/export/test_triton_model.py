@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.triton import Serving, add_to_repository
+from export.triton.config import Serving
+from export.triton.repository import add_to_repository
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.types import U8
 from tests.tiny_bundle import make_tiny_bundle

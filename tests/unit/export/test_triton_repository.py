@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from export.triton import Serving, add_to_repository, repository
+from export.triton import repository
+from export.triton.config import Serving
+from export.triton.repository import add_to_repository
 from lmdeploy.bundle import Bundle
 from lmdeploy.errors import InputError
 from tests.tiny_bundle import make_tiny_bundle
@@ -18,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from export.triton import Serving, add_to_repository, repository
+from export.triton import repository
+from export.triton.config import Serving
+from export.triton.repository import add_to_repository
 from lmdeploy.bundle import read_bundle
 bundle, folder, left = read_bundle(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 def sync(path, before=repository.sync_folder):
