@@ -6,6 +6,8 @@ that only move values: there both sides have one step, so that a runtime moves b
 
 from __future__ import annotations
 
+import numpy as np
+
 from export.surgery.graph import Graph, Node, attribute, reached, reaching
 
 MOVING = ("DepthToSpace", "Slice", "MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")
@@ -14,14 +16,14 @@ Steps = dict[str, str]
 
 
 def eligible(graph: Graph) -> list[Node]:
-    """Convolutions with constant weights, but the first and the last ones.
+    """Two-dimensional convolutions with constant weights, but the first and the last ones.
 
     The first sees the image and the last ones (heads of maps, the projection before a decoder) make what is decoded:
     they are a small part of the work and most of the loss.
     """
-    found = [node for node in graph.of_type("Conv") if graph.constant(node.input[1]) is not None]
-    above, below = reached(graph, found), reaching(graph, found)
-    return [node for node in found if node.name in above and node.name in below]
+    found = graph.of_type("Conv")
+    inner = reached(graph, found) & reaching(graph, found)
+    return [node for node in found if node.name in inner and np.ndim(graph.constant(node.input[1])) == 4]
 
 
 def inputs_only(graph: Graph, convolutions: list[Node]) -> Steps:
@@ -35,7 +37,7 @@ def throughout(graph: Graph, convolutions: list[Node]) -> Steps:
     A sum that only float operators read stays float: it costs little, and is often what a head sees.
     """
     chosen = {node.name for node in convolutions}
-    wanted = _wanted(graph, convolutions)
+    wanted, before = _wanted(graph, convolutions), reaching(graph, graph.of_type("Conv"))
     step: Steps = {}
     for node in graph.nodes:
         end = end_of(graph, node)
@@ -44,7 +46,7 @@ def throughout(graph: Graph, convolutions: list[Node]) -> Steps:
             step[end] = end
         elif node.op_type == "Add" and end in wanted and all(name in step for name in node.input):
             step[end] = end
-        elif node.op_type == "Concat" and all(name in step for name in node.input):
+        elif node.op_type == "Concat" and node.name in before and all(name in step for name in node.input):
             step[end] = end  # one step for all parts
             step |= {name: end for name in node.input if graph.only_consumer(name)}
         elif _moves(node) and node.input[0] in step:

@@ -177,3 +177,29 @@ def test_over_the_tolerance_convolutions_go_back_to_float_worst_first(network: b
 def is_float(model: bytes, name: str) -> bool:
     value: Array | None = Graph(model).constant(name)
     return value is not None and value.dtype == np.float32
+
+
+def test_branches_that_meet_after_the_last_convolution_and_profiles_are_left_alone() -> None:
+    """A joining that no convolution follows has no measured range; 1-D convolutions have other weights."""
+    how = {"kernel_shape": [1, 1]}
+    nodes = [
+        ("Cast", ["images"], "x", {"to": TensorProto.FLOAT}),
+        ("Conv", ["x", "w"], "a", how),
+        ("Conv", ["a", "w"], "b", how),
+        ("Conv", ["b", "w"], "c", how),
+        ("Concat", ["b", "b"], "d", {"axis": 1}),
+        ("Flatten", ["d"], "e", {"axis": 1}),
+        ("Unsqueeze", ["e", "one"], "f", {}),
+        ("Conv", ["f", "v"], "g", {"kernel_shape": [3]}),
+        ("Conv", ["g", "v"], "h", {"kernel_shape": [3]}),
+        ("Conv", ["h", "v"], "i", {"kernel_shape": [3]}),
+        ("Concat", ["b", "b"], "k", {"axis": 1}),
+    ]
+    values = {"w": np.eye(2, dtype=np.float32)[:, :, None, None], "v": np.ones((1, 1, 3), np.float32) / 3}
+    values["one"] = np.array([1], np.int64)
+    model = graph(nodes, values, {"images": [2, 2, 4, 4]}, ["c", "i", "k"])
+    images = np.random.default_rng(0).integers(0, 256, (2, 2, 4, 4), dtype=np.uint8)
+    assert [node.name for node in eligible(Graph(model))] == ["n_b"]
+    small = quantise(model, "u8s8", Ranges(model, measurable(Graph(model)), images))
+    for ours, wanted in zip(by_runtime(small, {"images": images}), by_runtime(model, {"images": images}), strict=True):
+        np.testing.assert_allclose(ours, wanted, atol=2.1)  # two steps of 255 / 255
