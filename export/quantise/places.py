@@ -6,9 +6,8 @@ that only move values: there both sides have one step, so that a runtime moves b
 
 from __future__ import annotations
 
-import numpy as np
-
 from export.surgery.graph import Graph, Node, attribute, reached, reaching
+from lmdeploy.types import Array
 
 MOVING = ("DepthToSpace", "Slice", "MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")
 
@@ -23,7 +22,7 @@ def eligible(graph: Graph) -> list[Node]:
     """
     found = graph.of_type("Conv")
     inner = reached(graph, found) & reaching(graph, found)
-    return [node for node in found if node.name in inner and np.ndim(graph.constant(node.input[1])) == 4]
+    return [node for node in found if node.name in inner and _is_planar(graph.constant(node.input[1]))]
 
 
 def inputs_only(graph: Graph, convolutions: list[Node]) -> Steps:
@@ -69,6 +68,10 @@ def end_of(graph: Graph, node: Node) -> str:
     """The node's output, or that of the Relu which alone reads it: both are one operator to a runtime."""
     reader = graph.only_consumer(node.output[0])
     return str((reader if reader is not None and reader.op_type == "Relu" else node).output[0])
+
+
+def _is_planar(weight: Array | None) -> bool:
+    return weight is not None and weight.ndim == 4
 
 
 def _moves(node: Node) -> bool:
