@@ -85,7 +85,8 @@ def _best(wish: Wish) -> tuple[Engine, str]:
 
 
 def _offer_tensorrt(wish: Wish) -> tuple[Engine, str]:
-    if find_spec("tensorrt") is None:
+    found = find_spec("tensorrt")
+    if found is None or found.origin is None:  # a mere folder of that name is a package to Python, too
         raise MissingExtraError("TensorRT is not installed")
     _need_reference(wish, "TensorRT")
     return _checked(_tensorrt(wish)[0], "fp32", wish)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ def test_openvino_that_is_not_installed_is_no_news_for_auto_and_exit_code_4_by_n
     with pytest.raises(DeviceError, match=r"backend openvino was asked for: .*landmark-deploy\[openvino\]") as caught:
         choose.open_engine(bundle, "openvino", "auto", 1)
     assert caught.value.exit_code == 4
+
+
+def test_a_folder_called_tensorrt_is_not_the_library(
+    bundle: Bundle, made: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec("tensorrt") is not None:
+        pytest.skip("TensorRT is installed, or a folder of that name is on the path already")
+    (tmp_path / "tensorrt").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert choose.open_engine(bundle, "auto", "auto", 1).provider == "OpenVINO CPU bf16"
+    with pytest.raises(DeviceError, match=r"landmark-deploy\[tensorrt\]"):
+        choose.open_engine(bundle, "tensorrt", "auto", 1)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def load() -> Any:
 
 def version(trt: Any) -> str:
     """Such as 10.16.1.11; an engine is good for exactly this version."""
-    return str(trt.__version__)
+    return str(getattr(trt, "__version__", "of unknown version"))  # a folder of that name is a module, too
 
 
 def make_logger(trt: Any) -> Any:
