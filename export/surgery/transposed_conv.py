@@ -11,7 +11,7 @@ The multiply-adds are those of the transposed convolution. A Relu behind it goes
 fuse it.
 
 Measured with ONNX Runtime, HM-R18 at 256 px, one thread: fp32 1.17 times as fast (one convolution of all parities on a
-padded map: 1.14), int8 1.9 times, because it has no 8-bit transposed convolution (benchmarks/precision.py).
+padded map: 1.14), int8 twice, because it has no 8-bit transposed convolution (benchmarks/precision.py).
 """
 
 from __future__ import annotations
