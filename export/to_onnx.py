@@ -14,12 +14,12 @@ import torch
 
 from export.cast_first import cast_first
 from lmdeploy.bundle import ModelSpec
+from lmdeploy.single_file import SPEC_KEY, VERSION_KEY
 from training.models import Network
 from training.models.end_to_end import EndToEnd
 
 OPSET = 20  # inside every supported parser's range
 OUTPUTS = ("points", "score", "spread", "nnm")
-METADATA_KEY = "lmdeploy"
 LARGEST_BATCH = 256
 
 
@@ -43,7 +43,8 @@ def to_onnx(network: Network, spec: ModelSpec) -> bytes:
     _strip(model)
     cast_first(model)
     about = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
-    onnx.helper.set_model_props(model, {METADATA_KEY: about})
+    version = str(2 if spec.parts else 1)
+    onnx.helper.set_model_props(model, {SPEC_KEY: about, VERSION_KEY: version})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 

@@ -17,15 +17,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
+from lmdeploy.bundle_check import invalid, regular_size, unread_version, verify
 from lmdeploy.errors import BundleError
+from lmdeploy.foreign import foreign_kind, start_of
 from lmdeploy.geometry import BoxMap, CropRule
 from lmdeploy.parts import Part, problem
 from lmdeploy.schema import LandmarkSchema
+from lmdeploy.strict_json import parse_strict
 
 KIND = "lmdeploy-bundle"
 SCHEMA_VERSION = 2  # 2: several landmark schemas in one network (spec.parts); a bundle of one schema is still a 1
 MANIFEST = "bundle.json"
 MAX_MANIFEST_BYTES = 4_000_000
+LONGEST_NAME = 200
 
 
 class _Frozen(BaseModel):
@@ -84,6 +88,9 @@ class ModelSpec(_Frozen):
         wrong = problem(self.parts, self.landmarks)
         if wrong:
             raise ValueError(wrong)
+        shown = [self.name, self.landmarks.name, *self.landmarks.names, *self.detectors]
+        if not all(name.isprintable() and len(name) <= LONGEST_NAME for name in shown):
+            raise ValueError(f"a name holds control characters or is longer than {LONGEST_NAME} letters")
         return self
 
     @model_serializer(mode="wrap")
@@ -106,11 +113,15 @@ class Manifest(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle on disk; `digest` is the sha256 of bundle.json and so of every file."""
+    """A verified bundle on disk; `digest` is the sha256 of bundle.json and so of every file.
+
+    alone: `path` is not a folder but the ONNX file itself, whose metadata says what it is (single_file).
+    """
 
     path: Path
     manifest: Manifest
     digest: str
+    alone: bool = False
 
     @property
     def spec(self) -> ModelSpec:
@@ -121,7 +132,7 @@ class Bundle:
         """Path of one of the bundle's own files; an error when the bundle has none of that name."""
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: the bundle holds no {name}; export it again with 'lmdeploy export'")
-        return self.path / name
+        return self.path if self.alone else self.path / name
 
 
 def canonical_json(value: BaseModel) -> str:
@@ -143,6 +154,9 @@ def find_bundle(name_or_path: str | Path) -> Path:
     built_in = Path(str(resources.files("lmdeploy") / "models" / str(name_or_path)))
     if path.name == str(name_or_path) and built_in.is_dir():
         return built_in
+    if path.is_file():
+        kind = foreign_kind(start_of(path)) or "a single file"
+        raise BundleError(f"{path} is {kind}, not a bundle: give the folder that 'lmdeploy export' wrote")
     raise BundleError(f"{name_or_path}: no such bundle folder, nor a built-in model of that name")
 
 
@@ -151,7 +165,7 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
     path = find_bundle(name_or_path)
     manifest, digest = _read_manifest(path)
     for name, entry in manifest.files.items():
-        _verify(path, name, entry)
+        verify(path, name, entry.bytes, entry.sha256)
     return Bundle(path, manifest, digest)
 
 
@@ -206,6 +220,7 @@ def sync_folder(path: Path) -> None:
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     file = path / MANIFEST
     try:
+        regular_size(file)
         with file.open("rb") as stream:
             raw = stream.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
@@ -215,31 +230,15 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
     if len(raw) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{file}: larger than any {MANIFEST}; export the model again with 'lmdeploy export'")
     try:
-        value = json.loads(raw)
+        value = parse_strict(raw)
     except ValueError as error:  # JSONDecodeError and bad UTF-8
         raise BundleError(f"{file}: not valid JSON ({error}); export the model again") from error
     if not isinstance(value, dict) or value.get("kind") != KIND:
         raise BundleError(f"{file}: not a {KIND}; give the folder that 'lmdeploy export' wrote")
-    version = value.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise BundleError(f"{file}: schema version {version}, this lmdeploy reads up to {SCHEMA_VERSION}: update it")
+    wrong = unread_version(file, value.get("schema_version"), SCHEMA_VERSION)
+    if wrong:
+        raise wrong
     try:
         return Manifest.model_validate(value), hashlib.sha256(raw).hexdigest()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{file}: {where}: {first['msg']}; export the model again") from error
-
-
-def _verify(folder: Path, name: str, entry: FileEntry) -> None:
-    if Path(name).name != name or name in {"", ".", ".."}:
-        raise BundleError(f"{folder}: file name {name!r} leaves the bundle; refuse it and export again")
-    file = folder / name
-    try:
-        size, found = file.stat().st_size, sha256_file(file)
-    except OSError as error:
-        raise BundleError(f"{folder}: {name} is missing ({error.strerror}); copy the whole bundle again") from error
-    if size != entry.bytes:
-        raise BundleError(f"{file}: {size} bytes instead of {entry.bytes}: truncated or altered; copy it again")
-    if found != entry.sha256:
-        raise BundleError(f"{file} does not match {MANIFEST} (sha256): altered; copy or export it again")
+        raise invalid(file, error) from error

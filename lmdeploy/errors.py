@@ -12,6 +12,15 @@ def is_ours(error: ModuleNotFoundError) -> bool:
     return (error.name or "").partition(".")[0] in OURS
 
 
+LONGEST = 390  # letters of a sentence that quotes a file
+
+
+def one_line(message: str) -> str:
+    """A message on one line: what files say is quoted in it, and a file can say anything, at any length."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 150]} ... {line[-140:]}"
+
+
 class LmdeployError(Exception):
     """Base of all errors meant for people: the message says what happened and what to do next."""
 
@@ -38,6 +47,10 @@ class DataError(InputError):
 
 class BundleError(LmdeployError):
     """A bundle is truncated, altered, of a newer schema or of another kind."""
+
+    def __init__(self, message: str) -> None:
+        """One line, in whose middle a file's words are cut: what to do stands at the end."""
+        super().__init__(one_line(message))
 
 
 class GateRefusedError(LmdeployError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from lmdeploy.errors import InputError
+from lmdeploy.errors import BundleError, InputError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
 from lmdeploy.model import Model, Running, open_model
 from lmdeploy.types import F32, F64, U8, Array, Box, Landmarks, Prediction
@@ -177,6 +177,10 @@ class Landmarker:
         start = self._tell("crop", start)
         prediction = self.model.backend.run(crops)
         start = self._tell("network", start)
+        if not np.isfinite(prediction.points).all():
+            raise BundleError(
+                f"{self.spec.name} gives no finite points for a crop; its weights are broken: export again"
+            )
         found = self._back_map(prediction, matrices, [box for _, box in pairs])
         self._tell("back_map", start)
         return found

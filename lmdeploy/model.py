@@ -10,9 +10,11 @@ from typing import TypedDict
 from lmdeploy.backends.base import Backend, BackendName, Device, Engine
 from lmdeploy.backends.choose import open_engine
 from lmdeploy.backends.part import PartBackend
-from lmdeploy.bundle import ModelSpec, read_bundle
+from lmdeploy.backends.trial import try_out
+from lmdeploy.bundle import ModelSpec
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError, is_ours
 from lmdeploy.parts import ALL, one_part
+from lmdeploy.single_file import read_model
 
 CHECKPOINT = "model.safetensors"
 
@@ -46,8 +48,8 @@ def open_model(
     """Open a model by reference.
 
     Args:
-        ref: a bundle folder, the name of a built-in bundle (`face68`), a `.safetensors` checkpoint, or a run folder
-            that holds `model.safetensors`.
+        ref: a bundle folder, its `model.onnx` alone, the name of a built-in bundle (`face68`), a `.safetensors`
+            checkpoint, or a run folder that holds `model.safetensors`.
         threads: threads of the network; default the physical cores, at most four.
         device: auto, cpu or cuda; DeviceError when the network does not really run there.
         backend: what runs a bundle (backends.choose): auto, onnxruntime, openvino, tensorrt, onnxruntime-tensorrt.
@@ -87,9 +89,10 @@ def _open(ref: str | Path, threads: int | None, device: Device, backend: Backend
         if backend != "auto":
             raise DeviceError(f"{checkpoint} is a checkpoint, which PyTorch runs: export it to run it on {backend}")
         return _open_checkpoint(checkpoint, threads, device)
-    bundle = read_bundle(ref)
+    bundle = read_model(ref)
     engine = open_engine(bundle, backend, device, threads)
     _check_spec(bundle.path, bundle.spec, engine)
+    try_out(engine, str(bundle.path))
     return Model(bundle.spec, engine, bundle.digest)
 
 

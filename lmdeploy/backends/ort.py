@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ from lmdeploy.backends.base import DEVICES, Device
 from lmdeploy.backends.contract import check_graph
 from lmdeploy.backends.cores import default_threads
 from lmdeploy.backends.ort_tensorrt import TENSORRT, tensorrt_provider
-from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
+from lmdeploy.errors import BundleError, DeviceError, InputError, LmdeployError, MissingExtraError
 from lmdeploy.types import U8, Prediction
 
 Provider = str | tuple[str, dict[str, str]]
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+LARGEST_CONSTANT = 1 << 28  # bytes; a file of 1 kB can ask for constants that fill any memory
+NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed:|Exception during initialization: "
+    r"|\S*/onnxruntime/\S+:\d+ [^()]*\((?:[^()]|\([^()]*\))*\)(?: const)? "
+)  # of its messages: codes, the path that ours names already, and places in its source
 ONLY_FATAL = 4  # everything else reaches the user as an exception, once
 
 
@@ -50,9 +56,7 @@ class OrtBackend:
         self.threads = threads or default_threads()
         options = _options(self.threads, spin)
         self.session: Any = _open(source, options, "cpu" if tensorrt else device, self._origin)
-        self.size, self.points, self.outputs = check_graph(
-            self.session.get_inputs(), self.session.get_outputs(), self._origin
-        )
+        self.size, self.points, self.outputs = _contract(self.session, self._origin)
         if tensorrt:
             self.session = _open_tensorrt(source, options, self.size)
         self.provider: str = self.session.get_providers()[0]
@@ -68,11 +72,20 @@ class OrtBackend:
             raise InputError(
                 f"crops must be uint8 [B,{self.size},{self.size},3], got {crops.dtype} {list(crops.shape)}"
             )
-        return Prediction(*self.session.run(self.outputs, {"images": crops}))
+        try:
+            return Prediction(*self.session.run(self.outputs, {"images": crops}))
+        except _load_errors() as error:
+            raise self._failed(len(crops), error) from error
 
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         self.session = None
+
+    def _failed(self, batch: int, error: Exception) -> LmdeployError:
+        what = f"{self._origin} does not run on {batch} crops ({_first_line(error)})"
+        if self.provider == CPU:
+            return BundleError(f"{what}; export the model again")
+        return DeviceError(f"{what}; ask for device cpu, or give fewer crops at once")
 
 
 def _options(threads: int, spin: bool) -> Any:
@@ -80,6 +93,7 @@ def _options(threads: int, spin: bool) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ONLY_FATAL
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(LARGEST_CONSTANT))
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     return options
 
@@ -98,6 +112,13 @@ def _open(source: Path | str | bytes, options: Any, device: Device, origin: str)
         if device == "cuda":
             raise DeviceError(f"cuda does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
         raise BundleError(f"{origin} cannot be loaded ({_first_line(error)}); export the model again") from error
+
+
+def _contract(session: Any, origin: str) -> tuple[int, int, list[str]]:
+    try:
+        return check_graph(session.get_inputs(), session.get_outputs(), origin)
+    except UnicodeDecodeError as error:  # names reach Python as they stand in the file
+        raise BundleError(f"{origin}: a name in it is not UTF-8; export the model again") from error
 
 
 def _open_tensorrt(source: Path | str | bytes, options: Any, size: int) -> Any:
@@ -144,7 +165,7 @@ def _load_errors() -> tuple[type[Exception], ...]:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return NOISE.sub("", lines[0]) if lines else type(error).__name__
 
 
 def _how_to_get_cuda() -> str:

@@ -131,6 +131,13 @@ def test_an_unknown_or_missing_key_is_named(folder):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m", "x" * 201])
+def test_a_name_that_no_message_can_show_is_refused(folder, name):
+    edit(folder, lambda value: value["spec"].update(name=name))
+    with pytest.raises(BundleError, match="a name holds control characters or is longer than 200 letters"):
+        read_bundle(folder)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "sub/model.onnx", "..", ""])
 def test_a_file_name_that_leaves_the_bundle_is_refused(folder, name):
     entry = FileEntry(bytes=1, sha256="0" * 64).model_dump()
