@@ -26,3 +26,12 @@ def trt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fake
     for name, module in modules(cuda, fake).items():
         monkeypatch.setitem(sys.modules, name, module)
     return fake
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Exports that take minutes run when they are asked for."""
+    if "slow" in str(config.option.markexpr):
+        return
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: ask for it with -m slow"))
