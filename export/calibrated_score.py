@@ -58,8 +58,10 @@ def write(model: bytes, curve: Curve) -> bytes:
     assert node is not None, "an exported graph makes its score"
     raw = graph.fresh("score/raw")
     node.output[list(node.output).index("score")] = raw
-    width, rise = np.diff(curve.x), np.diff(curve.y)
-    values = {"x": curve.x[:-1], "width": width, "slope": rise / np.where(width > 0, width, 1), "y": curve.y[:1]}
+    width, slope = np.diff(curve.x), np.diff(curve.y) / np.diff(curve.x)
+    if len(width) == 0:  # a sum of nothing is no zero to every runtime
+        width, slope = np.zeros(1), np.zeros(1)
+    values = {"x": curve.x[: len(width)], "width": width, "slope": slope, "y": curve.y[:1]}
     name = {key: graph.add_constant(value.astype(np.float32), f"score/{key}") for key, value in values.items()}
     name["last"] = graph.add_constant(np.array([-1], np.int64), "score/last")
     name["zero"] = graph.add_constant(np.array(0, np.float32), "score/zero")

@@ -54,7 +54,8 @@ def _float_tensors(graph: Graph) -> set[str]:
     """Names of the fp32 tensors."""
     inferred = shape_inference.infer_shapes(onnx.ModelProto.FromString(graph.assemble()))
     body = inferred.graph
-    found = {v.name for v in (*body.value_info, *body.output) if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    values = (*body.input, *body.value_info, *body.output)
+    found = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
     return found | {tensor.name for tensor in body.initializer if tensor.data_type == TensorProto.FLOAT}
 
 

@@ -71,6 +71,6 @@ def test_the_graph_gives_the_curve(tiny_transformer: bytes, knots: int) -> None:
     curve = Curve(x, np.linspace(0.2, 0.8, knots) ** 2)
     written = OrtBackend(write(tiny_transformer, curve), 1, "cpu").run(crops)
     np.testing.assert_allclose(written.score, np.interp(raw.score, curve.x, curve.y), atol=1e-5)
-    np.testing.assert_array_equal(written.points, raw.points)
+    np.testing.assert_allclose(written.points, raw.points, atol=1e-4)  # px; measured 6e-6
     compared = Calibrated(OrtBackend(tiny_transformer, 1, "cpu"), curve).run(crops)
     np.testing.assert_allclose(written.score, compared.score, atol=1e-5)

@@ -39,17 +39,16 @@ def test_convolutions_are_half_and_outputs_are_single(pair: tuple[bytes, bytes])
 def test_a_coordinate_head_and_sums_over_many_stay_single(tiny_transformer: bytes) -> None:
     new = to_half(operate(tiny_transformer))
     known, model = types(new), onnx.load_from_string(new)
-    producers = {name: node for node in model.graph.node for name in node.output}
     last = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
-    behind = [n for n in model.graph.node if n.op_type in ("Gemm", "MatMul") and reads(producers, n, last.output[0])]
+    tensors, behind = set(last.output), []
+    for node in model.graph.node:
+        if tensors & set(node.input):
+            tensors |= set(node.output)
+            behind += [node] if node.op_type in ("Gemm", "MatMul") else []
     assert len(behind) >= 3  # two hidden layers and the heads
     assert {known[node.output[0]] for node in behind} == {TensorProto.FLOAT}
     sums = [n for n in model.graph.node if n.op_type in ("Softmax", "LayerNormalization", "ReduceMean")]
     assert {known[node.output[0]] for node in sums} == {TensorProto.FLOAT}
-
-
-def reads(producers: dict[str, onnx.NodeProto], node: onnx.NodeProto, name: str) -> bool:
-    return any(i == name or (i in producers and reads(producers, producers[i], name)) for i in node.input)
 
 
 def test_each_tensor_is_cast_once_and_no_name_comes_twice(pair: tuple[bytes, bytes]) -> None:
