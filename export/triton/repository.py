@@ -123,8 +123,7 @@ def _check_same_graph(folder: Path, graph: Graph) -> None:
 def _write(repository: Path, models: dict[str, Files], moves: list[Move]) -> None:
     """All models into a hidden folder, then to their places."""
     new = not repository.exists()
-    place = repository.parent if new else repository  # the same disk in both cases, so that a move is one step
-    draft = place / f".{repository.name}.{os.getpid()}.part"
+    draft = _place(repository) / f".{repository.name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)
     done: list[Path] = []
     try:
@@ -147,3 +146,16 @@ def _write(repository: Path, models: dict[str, Files], moves: list[Move]) -> Non
         raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _place(repository: Path) -> Path:
+    """Where the draft stands: on the repository's disk, so that a move is one step.
+
+    Beside the repository, for a server takes every folder in it for a model, hidden ones too; inside where there is no
+    other way.
+    """
+    parent = repository.resolve().parent
+    if not repository.exists():
+        return parent
+    same_disk = parent.stat().st_dev == repository.stat().st_dev
+    return parent if same_disk and os.access(parent, os.W_OK) else repository

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -168,13 +170,45 @@ def test_what_fails_halfway_is_taken_back(
     assert len(moves) == step
     assert snapshot(theirs) == before
     assert names(theirs) == ["README.md", "resnet"]
+    assert names(theirs.parent) == ["models"]
 
 
-@pytest.mark.parametrize("step", [1, 4])
+@pytest.mark.parametrize("reason", ["closed", "another disk"])
+def test_the_draft_is_inside_where_it_cannot_be_beside(
+    reason: str, tiny: Bundle, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.stat
+
+    def stat(path: Path, **how: Any) -> Any:
+        return SimpleNamespace(st_dev=-1) if path == theirs.parent else real(path, **how)
+
+    assert repository._place(theirs) == theirs.parent
+    if reason == "closed":
+        monkeypatch.setattr(repository.os, "access", lambda path, mode: path != theirs.parent)
+    else:
+        monkeypatch.setattr(repository.Path, "stat", stat)
+    assert repository._place(theirs) == theirs
+    add_to_repository(tiny, theirs, Serving())
+    assert names(theirs) == ["README.md", "resnet", "tiny", "tiny_tensorrt"]
+
+
+def test_kill_9_leaves_whole_models_only(tiny: Bundle, theirs: Path) -> None:
+    """After the first of three moves."""
+    assert killed(tiny, theirs, step=7)
+    assert names(theirs) == ["README.md", "resnet", "tiny"]
+    assert names(theirs / "tiny") == ["1", "README.md", "config.pbtxt"]
+    assert (theirs / "tiny" / "1" / "model.onnx").read_bytes() == tiny.file("model.onnx").read_bytes()
+
+
+def killed(bundle: Bundle, folder: Path, step: int) -> bool:
+    """Whether a process that adds a bundle died of kill -9 at a flush."""
+    words = [sys.executable, "-c", KILLED, str(bundle.path), str(folder), str(step)]
+    return subprocess.run(words, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode == -9
+
+
+@pytest.mark.parametrize("step", [1, 6])
 def test_kill_9_leaves_no_repository(step: int, tiny: Bundle, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", KILLED, str(tiny.path), str(tmp_path / "models"), str(step)]
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
-    assert done.returncode == -9
+    assert killed(tiny, tmp_path / "models", step)
     assert not (tmp_path / "models").exists()
     (draft,) = names(tmp_path)
     assert draft.startswith(".")
