@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, sleep
 from typing import Any
@@ -40,13 +41,13 @@ class ScriptedCapture:
 class Lives:
     """Opens one scripted connection after the other; an exception in place of events means that opening fails.
 
-    `opened` holds the captures so far. When there are no scripts left, opening fails with the last exception given
+    `opened` holds the last captures. When there are no scripts left, opening fails with the last exception given
     as `afterwards`.
     """
 
     def __init__(self, scripts: Iterable[Iterable[Event] | Exception], afterwards: Exception | None = None) -> None:
         """Nothing is opened yet."""
-        self.opened: list[ScriptedCapture] = []
+        self.opened: deque[ScriptedCapture] = deque(maxlen=16)  # all of a soak's would count as its memory
         self.tries = 0
         self._scripts = iter(scripts)
         self._afterwards = afterwards or OSError("no further script")
