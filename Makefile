@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 EXTRAS = cpu,train,data,export,video,plots,openvino,parquet,pandas,dev
 
-.PHONY: install demo check test format clean
+.PHONY: install system demo check test format clean
 
 ## install: everything that a machine without a GPU can run, into VENV (.venv)
 install: $(VENV)/.installed
@@ -15,6 +15,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	# editable_mode=compat puts the repository root on the path, so that scripts can `from benchmarks import ...`
 	$(BIN)/python $(PIP) --config-settings editable_mode=compat --editable '.[$(EXTRAS)]'
 	touch $@
+
+## system: Debian's RTSP server for the tests of network streams (needs root)
+system:
+	apt-get install --yes --no-install-recommends python3-gi gir1.2-gst-rtsp-server-1.0 \
+		gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 
 ## demo: the runtime alone (no torch) in its own environment, and the main job on a real portrait
 demo: $(DEMO_VENV)/.installed
