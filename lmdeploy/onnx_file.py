@@ -19,6 +19,7 @@ from lmdeploy.wire import Value, WireError, fields, integers, message, text
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 100_000
+MAX_VERSION = 1000  # of the operators; 28 is the newest
 MAX_DEPTH = 4  # graphs in the attributes of nodes
 MAX_WINDOW = 1024  # px: kernels, strides and pads; the largest crop is as large
 MAX_NUMBER = 1 << 24  # any other whole number in an attribute
@@ -74,11 +75,10 @@ def _model(model: memoryview) -> dict[str, str]:
         if number == 7:
             graphs += 1
             _graph(message(value), walk, 0)
+        elif number == 8:
+            _check_version(message(value))
         elif number == 14:
-            pair = {key: text(part) for key, part in fields(message(value)) if key in (1, 2)}
-            if pair.get(1, "") in metadata:
-                raise _OutOfBounds("a key of its metadata stands twice")
-            metadata[pair.get(1, "")] = pair.get(2, "")
+            _add_property(message(value), metadata)
         elif number == 25:
             raise _OutOfBounds("it defines functions of its own")
     if not graphs or not walk.nodes:
@@ -86,6 +86,21 @@ def _model(model: memoryview) -> dict[str, str]:
     for operator, inputs in walk.wanted:
         _check_sizes(operator, inputs, walk)
     return metadata
+
+
+def _check_version(opset: memoryview) -> None:
+    """OpenVINO looks for a version's operators by counting down from it, which 2**40 makes endless."""
+    for number, value in fields(opset):
+        if number == 2 and not 0 < sum(integers(value)) <= MAX_VERSION:
+            raise _OutOfBounds(f"no version {sum(integers(value))} of operators exists")
+
+
+def _add_property(pair: memoryview, metadata: dict[str, str]) -> None:
+    parts = list(fields(pair))
+    key = _last(parts, 1)
+    if key in metadata:
+        raise _OutOfBounds("a key of its metadata stands twice")
+    metadata[key] = _last(parts, 2)
 
 
 def _graph(graph: memoryview, walk: _Walk, depth: int) -> None:

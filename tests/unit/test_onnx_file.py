@@ -118,6 +118,8 @@ BAD: dict[str, tuple[Callable[[Any], object], str]] = {
     "functions": (lambda m: m.functions.add(name="f", domain="d"), "functions of its own"),
     "sparse": (lambda m: m.graph.sparse_initializer.add(), "sparse tensors"),
     "key twice": (lambda m: [m.metadata_props.add(key="a", value="b") for _ in "12"], "stands twice"),
+    "version": (lambda m: setattr(m.opset_import[0], "version", 1 << 40), "no version 1099511627776 of operators"),
+    "no version": (lambda m: setattr(m.opset_import[0], "version", -1), "no version -1 of operators"),
     "no nodes": (lambda m: m.graph.ClearField("node"), "holds no graph"),
 }
 
