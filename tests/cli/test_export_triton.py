@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from export.cli import export
+from lmdeploy.bundle import read_bundle
 from lmdeploy.errors import BundleError, InputError
 from tests.oracles.triton_config import parse
 from tests.tiny_bundle import make_tiny_bundle
@@ -54,6 +57,23 @@ def test_versions_and_names(tiny: Path, tmp_path: Path) -> None:
     assert "config.pbtxt that stays: tiny, tiny_tensorrt" in call(tiny, "--triton", models, "--triton-version", "2")[2]
     assert call(tiny, "--triton", models, "--name", "second")[0] == 0
     assert sorted(path.name for path in models.iterdir()) == ["second", "second_tensorrt", "tiny", "tiny_tensorrt"]
+
+
+def test_what_an_export_made_is_served(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The export itself is a stand-in here: it takes its own options and none of Triton's."""
+    asked: list[dict[str, Any]] = []
+
+    def package(request: dict[str, Any]) -> SimpleNamespace:
+        asked.append(request)
+        return SimpleNamespace(bundle=read_bundle(tiny), parities=())
+
+    monkeypatch.setitem(sys.modules, "export.package", SimpleNamespace(Request=dict, package=package))
+    monkeypatch.setitem(sys.modules, "export.precision", SimpleNamespace(parse=lambda text: (text,)))
+    code, out, said = call(tmp_path, "-o", tmp_path / "new", "--triton", tmp_path / "models", "--name", "hands")
+    assert (code, out) == (0, f"{tiny}\n{tmp_path / 'models'}\n")
+    assert "version 1 of hands, hands_tensorrt" in said
+    exporting = {"source", "out", "images", "data", "held_out", "precisions", "measured", "note", "name"}
+    assert [set(request) for request in asked] == [exporting]
 
 
 @pytest.mark.parametrize(
