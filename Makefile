@@ -1,11 +1,12 @@
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+TRITON_VENV ?= .venv-triton
 PYTHON ?= python3
 BIN = $(VENV)/bin
 PIP = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 EXTRAS = cpu,train,data,export,video,plots,openvino,parquet,pandas,dev
 
-.PHONY: install system demo check test format clean
+.PHONY: install system demo check test triton-test format clean
 
 ## install: everything that a machine without a GPU can run, into VENV (.venv)
 install: $(VENV)/.installed
@@ -41,9 +42,20 @@ check: install
 test: install check
 	$(BIN)/python -m pytest
 
+## triton-test: a model repository in the real server of nvidia-pytriton, which has an environment of its own
+triton-test: install $(TRITON_VENV)/.installed
+	TRITON_VENV=$(TRITON_VENV) $(BIN)/python -m pytest tests/triton
+
+$(TRITON_VENV)/.installed: tests/triton/requirements.txt constraints.txt
+	test -x $(TRITON_VENV)/bin/python || $(PYTHON) -m venv $(TRITON_VENV)
+	# the same ONNX Runtime on both sides, so that answers can be compared bit for bit
+	$(TRITON_VENV)/bin/python -m pip install --disable-pip-version-check --quiet \
+		--requirement tests/triton/requirements.txt "$$(grep '^onnxruntime==' constraints.txt)"
+	touch $@
+
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) build *.egg-info
+	rm -rf $(VENV) $(DEMO_VENV) $(TRITON_VENV) build *.egg-info
