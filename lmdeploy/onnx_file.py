@@ -60,9 +60,13 @@ class _OutOfBounds(ValueError):
 
 @dataclass(slots=True)
 class _Walk:
-    """What was seen so far; `sizes` holds small whole-number constants and `zooms` float ones by their name."""
+    """What was seen so far; `sizes` holds small whole-number constants and `zooms` float ones by their name.
+
+    known: names that a node may read here.
+    """
 
     nodes: int = 0
+    known: set[str] = field(default_factory=set)
     sizes: dict[str, list[int]] = field(default_factory=dict)
     zooms: dict[str, list[float]] = field(default_factory=dict)
     wanted: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -81,8 +85,8 @@ def _model(model: memoryview) -> dict[str, str]:
             _add_property(message(value), metadata)
         elif number == 25:
             raise _OutOfBounds("it defines functions of its own")
-    if not graphs or not walk.nodes:
-        raise WireError("it holds no graph")
+    if graphs != 1 or not walk.nodes:
+        raise WireError(f"it holds {graphs} graphs" if graphs > 1 else "it holds no graph")
     for operator, inputs in walk.wanted:
         _check_sizes(operator, inputs, walk)
     return metadata
@@ -106,15 +110,20 @@ def _add_property(pair: memoryview, metadata: dict[str, str]) -> None:
 def _graph(graph: memoryview, walk: _Walk, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise _OutOfBounds("graphs within graphs go too deep")
-    for number, value in fields(graph):
-        if number == 1:
-            _node(message(value), walk, depth)
-        elif number == 5:
-            _tensor(message(value), walk)
+    outer, walk.known = walk.known, set(walk.known)
+    parts = list(fields(graph))
+    for number, value in parts:
+        if number == 5:
+            walk.known.add(_tensor(message(value), walk))
         elif number == 15:
             raise _OutOfBounds("it holds sparse tensors")
         elif number in (11, 12):
-            _name_of(message(value))
+            name = _name_of(message(value))
+            walk.known |= {name} if number == 11 else set()
+    for number, value in parts:
+        if number == 1:
+            _node(message(value), walk, depth)
+    walk.known = outer
 
 
 def _node(node: memoryview, walk: _Walk, depth: int) -> None:
@@ -124,6 +133,7 @@ def _node(node: memoryview, walk: _Walk, depth: int) -> None:
     inputs, outputs = ([text(value) for number, value in parts if number == n] for n in (1, 2))
     if walk.nodes > MAX_NODES:
         raise _OutOfBounds(f"it has more than {MAX_NODES} nodes")
+    _check_order(operator, inputs, outputs, walk)
     if operator in ENDLESS or operator == "EPContext":
         raise _OutOfBounds(f"operator {operator} may run without end or load other code")
     if operator in SIZES:
@@ -131,6 +141,16 @@ def _node(node: memoryview, walk: _Walk, depth: int) -> None:
     for number, value in parts:
         if number == 5:
             _attribute(message(value), operator, outputs, (walk, depth))
+    walk.known.update(outputs)  # only now: graphs in its attributes must not read it
+
+
+def _check_order(operator: str, inputs: list[str], outputs: list[str], walk: _Walk) -> None:
+    """Every node comes after what it reads, as ONNX demands: OpenVINO goes round in a circle without end."""
+    if not walk.known.issuperset(name for name in inputs if name):
+        raise _OutOfBounds(f"{operator} reads what no node before it has made")
+    made = [name for name in outputs if name]
+    if len(set(made)) != len(made) or not walk.known.isdisjoint(made):
+        raise _OutOfBounds(f"what {operator} makes exists already")
 
 
 def _attribute(attribute: memoryview, operator: str, outputs: list[str], seen: tuple[_Walk, int]) -> None:
@@ -159,8 +179,8 @@ def _check_numbers(operator: str, name: str, numbers: list[int]) -> None:
         raise _OutOfBounds(f"{operator} makes a tensor of more than {MAX_ELEMENTS} elements")
 
 
-def _tensor(tensor: memoryview, walk: _Walk, called: str = "") -> None:
-    """Bound what a constant claims; remember the small ones, which may be sizes, by `called` or their own name."""
+def _tensor(tensor: memoryview, walk: _Walk, called: str = "") -> str:
+    """Bound what a constant claims; remember it, if small, as what may be a size. Returns `called` or its own name."""
     dims: list[int] = []
     parts = list(fields(tensor))
     for number, value in parts:
@@ -170,10 +190,11 @@ def _tensor(tensor: memoryview, walk: _Walk, called: str = "") -> None:
             raise _OutOfBounds("its weights lie in other files")
     if any(size < 0 for size in dims) or math.prod(dims) > 2 * len(tensor):
         raise _OutOfBounds("a tensor claims more elements than the file has bytes")
+    name = called or _last(parts, 8)
     if math.prod(dims) <= 16:
-        name = called or _last(parts, 8)
         kind = next((value for number, value in parts if number == 2), 0)
         _remember(walk, name, kind == INT64, [(n, v) for n, v in parts if n in (4, 7, 9)])
+    return name
 
 
 def _remember(walk: _Walk, name: str, whole: bool, data: list[tuple[int, Value]]) -> None:

@@ -80,8 +80,8 @@ def hidden(model: Any) -> None:
 
 def nested(model: Any) -> None:
     graph = helper.make_graph([], "g", [], [])
-    for _ in range(9):
-        graph = helper.make_graph([helper.make_node("If", [""], ["x"], then_branch=graph)], "g", [], [])
+    for level in range(9):
+        graph = helper.make_graph([helper.make_node("If", [""], [f"n{level}"], then_branch=graph)], "g", [], [])
     model.graph.node.append(graph.node[0])
 
 
@@ -101,7 +101,7 @@ BAD: dict[str, tuple[Callable[[Any], object], str]] = {
     "of shape": (lambda m: m.graph.node.append(node("ConstantOfShape", [constant(m, [70000, 70000])])), "makes a te"),
     "by a Constant": (
         lambda m: m.graph.node.extend(
-            [node("Expand", ["step", "k"]), helper.make_node("Constant", [], ["k"], value_ints=[1 << 15] * 3)]
+            [helper.make_node("Constant", [], ["k"], value_ints=[1 << 15] * 3), node("Expand", ["step", "k"])]
         ),
         "Expand makes a tensor of more",
     ),
@@ -120,6 +120,15 @@ BAD: dict[str, tuple[Callable[[Any], object], str]] = {
     "key twice": (lambda m: [m.metadata_props.add(key="a", value="b") for _ in "12"], "stands twice"),
     "version": (lambda m: setattr(m.opset_import[0], "version", 1 << 40), "no version 1099511627776 of operators"),
     "no version": (lambda m: setattr(m.opset_import[0], "version", -1), "no version -1 of operators"),
+    "circle": (lambda m: m.graph.node.append(node("Add", ["new", "step"])), "reads what no node before it has made"),
+    "circle through a branch": (
+        lambda m: m.graph.node.append(
+            node("If", [""], then_branch=helper.make_graph([helper.make_node("Exp", ["new"], ["in"])], "g", [], []))
+        ),
+        "Exp reads what no node before it has made",
+    ),
+    "wrong order": (lambda m: m.graph.node.insert(0, node("Exp", ["maps"])), "reads what no node before it has made"),
+    "made twice": (lambda m: m.graph.node.append(m.graph.node[0]), "what Cast makes exists already"),
     "no nodes": (lambda m: m.graph.ClearField("node"), "holds no graph"),
 }
 
