@@ -118,5 +118,5 @@ def test_as_a_real_process_with_its_exit_code(place):
     assert json.loads(done.stdout)["images"] == 6
     done = subprocess.run([*base, "--data", str(place)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.splitlines()[-1].startswith("error: "), done.stderr
     assert "Traceback" not in done.stderr
