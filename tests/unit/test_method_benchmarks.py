@@ -119,7 +119,6 @@ def test_a_constant_offset_of_a_landmark_is_no_failure_to_follow():
     assert shapes.following(found, truth) == pytest.approx(0.5)
 
 
-
 def test_shapes_takes_its_steps_and_no_landmark() -> None:
     made = shapes.recipe_of(shapes.FULL)
     epoch = batches((shapes.FULL.train,), shapes.FULL.batch, 0, torch.Generator().manual_seed(0))
