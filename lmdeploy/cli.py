@@ -57,13 +57,20 @@ def _find(name: str) -> EntryPoint | None:
     return next((point for point in entry_points(group=GROUP) if point.name == name), None)
 
 
+class _ToPeople(logging.Handler):
+    """Plain lines on whatever standard error is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        click.echo(self.format(record), err=True)
+
+
 def _show_log() -> None:
-    """What the library tells while it works, such as which engine it took, goes to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    """What the library tells while it works, such as which engine it took, goes to standard error, once."""
     logger = logging.getLogger("lmdeploy")
-    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _ToPeople) for handler in logger.handlers):
+        logger.addHandler(_ToPeople())
 
 
 @click.group(cls=EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"]})
