@@ -20,7 +20,7 @@ from lmdeploy.demo import write_portrait_video
 
 RUN = """
 import sys
-from benchmarks.resident import peak_mb
+from lmdeploy.resident import peak_mb
 from lmdeploy.cli import main
 try:
     main()

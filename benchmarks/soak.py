@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import print_figures, write_result
-from benchmarks.resident import now_mb
 from benchmarks.scripted_camera import Event, Lives
 from benchmarks.stamped_faces import SIZES, StampDetector, black, stamp_of, stamped, truth
 from lmdeploy.errors import InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
+from lmdeploy.resident import now_mb
 from lmdeploy.types import U8
 from lmdeploy.video.camera import Camera
 from lmdeploy.video.frame import Frame, Source

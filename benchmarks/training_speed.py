@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import resident
 from benchmarks.authors_step import AuthorsLoader, authors_step
 from benchmarks.record import print_figures, write_result
 from benchmarks.training_ways import Way, Work, faces, our_step
+from lmdeploy import resident
 from training.models import build
 
 ROOT = Path(__file__).parent.parent

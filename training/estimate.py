@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lmdeploy.resident import peak_mb
 from training import job
 from training.engine.count import count
 from training.engine.fit import make_optimiser
@@ -51,9 +50,7 @@ def estimate(request: job.Request) -> Estimate:
         steps = sum(length.epochs * length.images for length in counter.lengths)
         parameters = count_parameters(ready.trainer.new_network())
         speed = _images_per_s(ready)
-        scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
-        return Estimate(steps, speed, peak_mb, parameters, request.devices or 1)
+        return Estimate(steps, speed, peak_mb(), parameters, request.devices or 1)
 
 
 def _images_per_s(ready: job.Prepared) -> float:

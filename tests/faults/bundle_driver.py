@@ -18,6 +18,7 @@ from lmdeploy.backends.reference import distance_px
 from lmdeploy.errors import LmdeployError
 from lmdeploy.geometry import whole_image_box
 from lmdeploy.landmarker import Landmarker
+from lmdeploy.resident import peak_mb
 from tests.mutants import Files, mutant
 
 MEMORY = 4 << 30  # address space; ONNX Runtime alone takes less than one
@@ -39,8 +40,7 @@ def main(base: Path, work: Path, start: int, stop: int) -> None:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         outcome, message = open_and_run(work / "model.onnx" if alone else work, kind)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        line = {"number": number, "kind": kind, "outcome": outcome, "message": message, "peak_mb": peak}
+        line = {"number": number, "kind": kind, "outcome": outcome, "message": message, "peak_mb": peak_mb()}
         print(json.dumps(line), flush=True)  # noqa: T201 - the parent reads it
 
 

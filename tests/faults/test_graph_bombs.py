@@ -22,10 +22,11 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from lmdeploy.errors import LmdeployError
 from lmdeploy.model import open_model
+from lmdeploy.resident import peak_mb
 try:
     open_model(sys.argv[1], threads=1, device="cpu", backend="onnxruntime")
 except LmdeployError as error:
-    print(error.exit_code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, error)
+    print(error.exit_code, round(peak_mb()), error)
 """
 
 
