@@ -34,6 +34,8 @@ lives = Lives([paced(picture, 20, 1.0)], OSError("away"))
 camera.open_connection = lambda address: lives()
 """
 ITERATED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 from lmdeploy.landmarker import Landmarker
 with Landmarker.load(sys.argv[1], threads=1, detector="whole_image") as landmarker:
     with landmarker.stream(0, warn=lambda text: sys.stderr.write(text + "\\n")) as stream:
@@ -69,7 +71,10 @@ def wait_for_rows(path: Path, count: int) -> None:
 def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and standard error of a process that must end although no picture comes."""
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, told
 
 

@@ -31,7 +31,7 @@ def test_random_failures_mix_up_nobody_and_leave_nothing(landmarker: Landmarker)
     assert found["frames"] == 1200
     assert found["wrong"] == 0
     assert found["faces_share"] > 0.9
-    assert found["outages"] > 3
+    assert found["outages"] >= 2
     assert found["growth_percent"] < 3  # a short run; the long one is held to 1 %
     assert found["threads_left"] == 0
     assert found["files_left"] <= 0
