@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lmdeploy.backends.base import BACKENDS, DEVICES, BackendName, Device, Engine
-from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, import_openvino
+from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core
 from lmdeploy.backends.ort import CUDA, OrtBackend, import_onnxruntime
 from lmdeploy.backends.reference import FILE, TOLERANCE_PX, distance_px
 from lmdeploy.bundle import Bundle
@@ -100,7 +100,7 @@ def _offer_cuda(wish: Wish) -> tuple[Engine, str]:
 
 
 def _offer_openvino(wish: Wish) -> tuple[Engine, str]:
-    if not has_bf16(import_openvino().Core()):
+    if not has_bf16(the_core()):
         raise DeviceError("OpenVINO is faster than ONNX Runtime only with bf16, which this processor does not have")
     _need_reference(wish, "OpenVINO")
     engine = OpenVINOBackend(wish.model, wish.threads)
@@ -131,7 +131,7 @@ def _openvino(wish: Wish) -> tuple[Engine, str]:
     """In bf16 where that is shown to be right, else in fp32."""
     if wish.device == "cuda":
         raise DeviceError("OpenVINO runs on the processor here: ask for device cpu, or for another backend")
-    if wish.reference is None or not has_bf16(import_openvino().Core()):
+    if wish.reference is None or not has_bf16(the_core()):
         return OpenVINOBackend(wish.model, wish.threads, "fp32"), ""
     try:
         return _checked(OpenVINOBackend(wish.model, wish.threads, "bf16"), "bf16", wish)

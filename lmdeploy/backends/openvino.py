@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,7 +45,7 @@ class OpenVINOBackend:
             raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
         self.threads = threads or default_threads()
-        core = import_openvino().Core()
+        core = the_core()
         if precision == "bf16" and not has_bf16(core):
             raise DeviceError("this processor does not compute in bf16: ask for fp32, or for another backend")
         model = _read(core, source, self._origin)
@@ -86,6 +87,16 @@ def import_openvino() -> Any:
     except (ImportError, OSError) as error:  # OSError: a library that it loads is missing
         raise MissingExtraError(f"OpenVINO cannot be imported ({error}): {INSTALL}") from error
     return openvino
+
+
+@cache
+def the_core() -> Any:
+    """One OpenVINO core for the whole process, kept to its end.
+
+    Its CPU plugin gives the thread another stack for signals and puts the former one back when it goes. With several
+    cores that come and go out of order the thread is left with a stack that is gone: the next Ctrl-C is a crash.
+    """
+    return import_openvino().Core()
 
 
 def has_bf16(core: Any) -> bool:

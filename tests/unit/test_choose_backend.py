@@ -143,7 +143,7 @@ def missing(*_: Any, **__: Any) -> Any:
 def test_openvino_that_is_not_installed_is_no_news_for_auto_and_exit_code_4_by_name(
     bundle: Bundle, made: list[StandIn], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(choose, "import_openvino", missing)
+    monkeypatch.setattr(choose, "the_core", missing)
     monkeypatch.setattr(choose, "has_bf16", missing)
     with caplog.at_level(logging.INFO):
         assert choose.open_engine(bundle, "auto", "auto", 1).provider == CPU

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,10 @@ from lmdeploy.types import U8, Array, Prediction
 from tests.tiny_bundle import blob_image, mixing, tiny_onnx
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
-from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16  # noqa: E402 - not without openvino
+from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core  # noqa: E402 - not without openvino
 
 POINTS = np.array([[20.3, 22.0], [40.7, 20.0], [30.0, 45.5]])
-BF16 = has_bf16(openvino.Core())
+BF16 = has_bf16(the_core())
 needs_bf16 = pytest.mark.skipif(not BF16, reason="this processor does not compute in bf16")
 
 
@@ -215,3 +217,26 @@ def coordinates() -> bytes:
     source = helper.make_tensor_value_info("images", TensorProto.UINT8, ["B", 32, 32, 3])
     graph = helper.make_graph(nodes, "coordinates", [source], outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
+
+
+SIGNALLED = """
+import gc, os, signal
+import numpy as np
+from lmdeploy.backends.openvino import OpenVINOBackend
+from lmdeploy.bundle import read_bundle
+file = read_bundle("face68").file("model.onnx")
+several = [OpenVINOBackend(file, 1) for _ in range(3)]
+for backend in several:
+    backend.run(np.zeros((1, backend.size, backend.size, 3), np.uint8))
+while several:
+    several.pop(0).close()
+    gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("caught"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal stacks there")
+def test_ctrl_c_after_several_networks_came_and_went_is_no_crash() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "caught\n"), done.stderr

@@ -77,15 +77,8 @@ def test_pictures_are_drawn_only_when_a_sink_wants_them(landmarker: Landmarker) 
     assert (drawn.pictures[0] != blob_image(160, 160, truth(0), sigma=5.0)).any()
 
 
-def ctrl_c() -> None:
-    """What Python calls for SIGINT; real signals to real processes are sent in tests/cli/test_live_interrupt.py."""
-    handler = signal.getsignal(signal.SIGINT)
-    assert callable(handler)
-    handler(signal.SIGINT, None)
-
-
 def test_ctrl_c_ends_after_the_frame_at_hand_with_valid_files(landmarker: Landmarker, tmp_path: Path) -> None:
-    source = Made(30, at={7: ctrl_c})
+    source = Made(30, at={7: lambda: os.kill(os.getpid(), signal.SIGINT)})
     sink, kept = CsvSink(tmp_path / "p.csv", 3), Kept()
     before = signal.getsignal(signal.SIGINT)
     summary = run(source, lambda: landmarker, Following(Tracker()), [sink, kept])
@@ -98,8 +91,8 @@ def test_ctrl_c_ends_after_the_frame_at_hand_with_valid_files(landmarker: Landma
 
 def test_second_ctrl_c_ends_at_once(landmarker: Landmarker) -> None:
     def twice() -> None:
-        ctrl_c()
-        ctrl_c()
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
     kept = Kept()
     with pytest.raises(KeyboardInterrupt):
