@@ -5,23 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from lmdeploy.errors import BundleError, InputError
+from lmdeploy.errors import BundleError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
+from lmdeploy.given import Color, check_boxes, check_image
 from lmdeploy.model import Model, Running, open_model
-from lmdeploy.types import F32, F64, U8, Array, Box, Landmarks, Prediction
+from lmdeploy.types import F32, F64, U8, Box, Landmarks, Prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdeploy.bundle import ModelSpec
-    from lmdeploy.detect import Detector
+    from lmdeploy.detect import BoxFinder, Detector
     from lmdeploy.video.stream import Given, Stream
 
-Color = Literal["rgb", "bgr"]
 Observer = Callable[[str, float], None]
 MAX_BATCH = 32  # crops a network sees at once: bounds memory, and larger batches are no faster on a CPU
 
@@ -53,7 +53,7 @@ class Landmarker:
         cls,
         bundle: str | Path = "face68",
         *,
-        detector: str = "haar",
+        detector: str | BoxFinder = "haar",
         yunet: str | Path | None = None,
         **running: Unpack[Running],
     ) -> Landmarker:
@@ -61,15 +61,16 @@ class Landmarker:
 
         Args:
             bundle: what lmdeploy.model.open_model takes.
-            detector: haar, yunet or whole_image; used where `predict` is given no boxes.
+            detector: haar, yunet or whole_image, or an object of yours with `detect(image) -> list[Box]` (BoxFinder);
+                used where `predict` is given no boxes, by one thread at a time.
             yunet: the YuNet ONNX file; needed by, and only by, detector yunet.
             running: threads, device, backend and schema, as in lmdeploy.model.open_model.
+        Errors: InputError for a detector that is none, and all of lmdeploy.model.open_model.
         """
-        from lmdeploy.detect import check_detector, open_detector
+        from lmdeploy.detect import detector_opener
 
-        check_detector(detector, yunet)
-        model = open_model(bundle, **running)
-        return cls(model, lambda: open_detector(detector, yunet))
+        opener = detector_opener(detector, yunet)
+        return cls(open_model(bundle, **running), opener)
 
     @property
     def spec(self) -> ModelSpec:
@@ -84,21 +85,28 @@ class Landmarker:
             boxes: landmark boxes, image px; None asks the detector.
             color: `rgb`, or `bgr` for what OpenCV reads.
         Returns: one Landmarks a box in the same order, points in image px; empty where no face is found.
-        Errors: InputError for another dtype or shape, or a box without area.
+        Errors: InputError for another dtype or shape, a box that is no Box or without area; BundleError for a network
+        that gives no finite points.
         """
         return self.predict_batch([image], None if boxes is None else [boxes], color=color)[0]
 
     def predict_batch(
         self, images: Sequence[U8], boxes: Sequence[Sequence[Box]] | None = None, *, color: Color = "rgb"
     ) -> list[list[Landmarks]]:
-        """As `predict` for many images, which may differ in size; at most 32 crops go through the network at once."""
+        """As `predict` for many images, which may differ in size; at most 32 crops go through the network at once.
+
+        Args:
+            images: each u8[H,W,3] or u8[H,W]; all are held at once, so read a large folder in portions.
+            boxes: one list of landmark boxes (image px) an image, empty for none; None asks the detector.
+            color: of all images.
+        Returns: one list an image, in order. Errors: as `predict`, before anything was run.
+        """
         for image in images:
-            _check_image(image, color)
+            check_image(image, color)
         with self._lock:
             if boxes is None:
                 boxes = [self._detect(image, color) for image in images]
-            if len(boxes) != len(images):
-                raise InputError(f"{len(images)} images but boxes for {len(boxes)}: give one list of boxes per image")
+            check_boxes(boxes, len(images))
             pairs = [(image, box) for image, some in zip(images, boxes, strict=True) for box in some]
             found: list[Landmarks] = []
             for start in range(0, len(pairs), MAX_BATCH):
@@ -107,8 +115,11 @@ class Landmarker:
         return [[next(rest) for _ in some] for some in boxes]
 
     def detect(self, image: U8, *, color: Color = "rgb") -> list[Box]:
-        """Landmark boxes of the faces that the detector finds, image px, best score first."""
-        _check_image(image, color)
+        """Landmark boxes of the faces that the detector finds in u8[H,W,3] (or grey), image px, best score first.
+
+        They are the detector's own boxes through the bundle's box map, and what `predict` takes as `boxes`.
+        """
+        check_image(image, color)
         with self._lock:
             return self._detect(image, color)
 
@@ -212,18 +223,6 @@ class Landmarker:
         if self.observe is not None:
             self.observe(stage, (now - start) * 1e3)
         return now
-
-
-def _check_image(image: Array, color: str) -> None:
-    if color not in ("rgb", "bgr"):
-        raise InputError(f"color {color!r} is neither 'rgb' nor 'bgr'")
-    if not isinstance(image, np.ndarray):
-        raise InputError(f"image must be a NumPy array, got {type(image).__name__}; read files with lmdeploy.images")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
-        raise InputError(
-            f"image must be uint8 [H,W,3] or grey [H,W], got {image.dtype} {list(image.shape)}: scale it to 0..255, "
-            "convert it, and drop alpha"
-        )
 
 
 def _as_rgb(image: U8, color: Color) -> U8:

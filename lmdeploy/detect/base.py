@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from lmdeploy.geometry import resize_matrix
 from lmdeploy.types import F64, U8, Box
+
+
+class BoxFinder(Protocol):
+    """What a detector of your own must be; see Landmarker.load(detector=...).
+
+    A text attribute `name` is taken as the key of the bundle's box map; without it the boxes are landmark boxes.
+    """
+
+    def detect(self, image: U8, /) -> Sequence[Box]:
+        """Boxes in image u8[H,W,3] RGB, image px (an integer is a pixel centre); empty when nothing is found.
+
+        It is called by one thread at a time. The image is the caller's own: not to be written to.
+        """
+        ...
 
 
 class Detector(Protocol):

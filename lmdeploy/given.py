@@ -1,0 +1,39 @@
+"""What callers give to a Landmarker, checked where it comes in: one sentence that says what to give instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from lmdeploy.errors import InputError
+from lmdeploy.types import Box
+
+Color = Literal["rgb", "bgr"]
+
+
+def check_image(image: object, color: str) -> None:
+    """InputError unless image is u8[H,W,3] or grey u8[H,W], with at least one pixel, and color is rgb or bgr."""
+    if color not in ("rgb", "bgr"):
+        raise InputError(f"color {color!r} is neither 'rgb' nor 'bgr'")
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"image must be a NumPy array, got {type(image).__name__}; lmdeploy.read_image reads files")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
+        raise InputError(
+            f"image must be uint8 [H,W,3] or grey [H,W], got {image.dtype} {list(image.shape)}: scale it to 0..255, "
+            "convert it, and drop alpha"
+        )
+
+
+def check_boxes(boxes: Sequence[Sequence[Box]], images: int) -> None:
+    """InputError unless there is a list of Box for each of so many images."""
+    if isinstance(boxes, Box) or len(boxes) != images:
+        given = "one Box" if isinstance(boxes, Box) else f"boxes for {len(boxes)}"
+        raise InputError(f"{images} images but {given}: give one list of boxes per image")
+    for some in boxes:
+        if isinstance(some, Box) or not isinstance(some, Iterable):
+            raise InputError(f"boxes of an image are {type(some).__name__}: give a list of Box, empty for no face")
+        wrong = next((type(box).__name__ for box in some if not isinstance(box, Box)), None)
+        if wrong is not None:
+            raise InputError(f"a box is given as {wrong}: give lmdeploy.Box(x0, y0, x1, y1) in image px")
