@@ -142,24 +142,31 @@ def test_sepbn_s_rows_on_faces_differ_in_the_norm_alone(tmp_path: Path) -> None:
 def test_a_network_of_sepbn_s_speed_has_as_many_norms_of_either_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole measurement on a tiny pair without an export: SepBN's graph takes twice as long by construction."""
     calls: list[bool] = []
+    closed: list[bool] = []
 
     class Stub:
-        threads = 1
+        threads, provider = 1, "stub"
 
-        def __init__(self, slow: bool, threads: int | None) -> None:
+        def __init__(self, slow: bool, threads: int | None, precision: str = "fp32") -> None:
             self.slow = slow
 
         def run(self, crop: object) -> None:
             calls.append(self.slow)
 
+        def close(self) -> None:
+            closed.append(self.slow)
+
     monkeypatch.setattr(sepbn_speed, "OrtBackend", Stub)
+    monkeypatch.setattr(sepbn_speed, "OpenVINOBackend", Stub)
     monkeypatch.setattr(sepbn_speed, "exported", lambda cfg, size: cfg.sepbn is not None)
     monkeypatch.setattr(
         sepbn_speed, "interleaved", lambda ways, plan: [way() for way in ways] and np.array([[2.0, 3]])
     )
     found = sepbn_speed.measure("vanilla", 1, sepbn_speed.QUICK)
-    assert calls == [False, True]
-    assert (found["overhead"], found["bn_ms"], found["sepbn_ms"], found["size"]) == (1.5, 2.0, 3.0, 128)
+    assert calls == closed == [False, True] * 2
+    assert list(found) == ["", "openvino_"]
+    for engine in found.values():
+        assert (engine["overhead"], engine["bn_ms"], engine["sepbn_ms"], engine["size"]) == (1.5, 2.0, 3.0, 128)
 
 
 @pytest.mark.parametrize(("name", "count"), [("vanilla", 6), ("mobilenetv2", 17), ("resnext50", 16), ("hm_r18", 8)])
