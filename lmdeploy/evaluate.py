@@ -88,11 +88,18 @@ def evaluate(
 
 
 def evaluate_folder(
-    model: Model, folder: Path, boxes: str = "gt", yunet: Path | None = None, **how: Any
+    model: Model, folder: str | Path, boxes: str = "gt", yunet: str | Path | None = None, **how: Any
 ) -> tuple[Outcome, Evaluation]:
     """Read a labelled folder, predict and measure; `boxes` may also be haar, whole_image or yunet (with its file).
 
-    how: `frame`, `normaliser`, `threshold` and `subset` as in `measure`. Returns what `plots.write_plots` takes.
+    Args:
+        model: an open model, such as `landmarker.model`.
+        folder: images/ and landmarks.csv, optionally boxes.csv and manifest.csv; positions in image px.
+        boxes: gt (of the true points), file (boxes.csv alone), or a detector's name.
+        yunet: YuNet's model file.
+        how: `frame`, `normaliser`, `threshold` and `subset` as in `measure`.
+    Returns: the points, for `plots.write_plots` and figures of one's own, and the figures.
+    Errors: InputError for a folder that is not labelled, DataError with all its broken images and rows.
     """
     detector = None if boxes in ("gt", "file") else open_detector(boxes, yunet)
     samples = read_labelled(folder, model.spec.landmarks)

@@ -37,7 +37,9 @@ def check_detector(name: str, model_path: str | Path | None = None) -> None:
     if name not in DETECTORS:
         raise InputError(f"no detector {name!r}: choose one of {', '.join(sorted(DETECTORS))}")
     if name == "yunet" and model_path is None:
-        raise InputError("the yunet detector needs its model file: --yunet face_detection_yunet_2023mar.onnx")
+        raise InputError(
+            "the yunet detector needs its model file: --yunet face_detection_yunet_2023mar.onnx, in Python yunet=PATH"
+        )
     if name == "yunet" and not Path(str(model_path)).is_file():
         raise InputError(
             f"{model_path}: no such YuNet model file; give OpenCV Zoo's face_detection_yunet_2023mar.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -13,26 +14,40 @@ import numpy as np
 from lmdeploy.errors import BundleError, LmdeployError
 from lmdeploy.landmarker import Landmarker
 
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 
 
 class Champion:
     """Call it for every frame: the answer is the newest champion that is loaded, warm and verified.
 
+        with Champion("SITE") as champion:
+            for image in images:
+                faces = champion().predict(image)
+
+    Used from one thread; a Landmarker that it gave is closed after the next one has taken over.
+
     The alias file is looked at once a second at most; a new champion is opened in a thread while the old one goes on
     serving, and takes over between two frames. One that cannot be opened, or that has other landmarks, is told to
     `warn` once, and the old one stays.
 
     Args:
-        site: the site's folder.
-        load: opens a Landmarker from a bundle's folder.
-        warn: takes one sentence.
+        site: the site's folder, as 'lmdeploy site init' made it.
+        load: opens a Landmarker from a bundle's folder, for other options than the default ones.
+        warn: takes one sentence; by default it is logged.
+    Errors: InputError where the folder is no site, BundleError where its champion is damaged, and those of `load`.
     """
 
-    def __init__(self, site: Path, load: Callable[[Path], Landmarker], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        site: str | Path,
+        load: Callable[[Path], Landmarker] = Landmarker.load,
+        warn: Callable[[str], None] = LOG.warning,
+    ) -> None:
         """Open the present champion."""
         from lmdeploy.site.registry import ALIASES, with_champion
 
+        site = Path(site)
         self._alias, self._use = site / ALIASES / "champion.json", partial(with_champion, site)
         self._load, self._warn = load, warn
         self._stamp = self._look()
@@ -63,6 +78,14 @@ class Champion:
         for landmarker in (self._now, self._next):
             if landmarker is not None:
                 landmarker.close()
+
+    def __enter__(self) -> Champion:
+        """The champion itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
 
     def _look(self) -> tuple[int, int]:
         """What changes when the alias is switched; a missing file is a stamp of its own."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -11,6 +12,7 @@ from types import TracebackType
 
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import Landmarks
+from lmdeploy.video.beside import Beside
 from lmdeploy.video.follow import Following, follow
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies, StageLatency
@@ -59,6 +61,9 @@ class Stream:
     Of live sources without a face one a step may ask the detector, in turn, so that looking for a face in many of
     them does not hold up those that have one.
 
+    In a coroutine `async with` and `async for` do the same: frames are waited for and looked at in a thread of the
+    stream's own, so that the event loop is free. A wait that is cancelled closes the stream.
+
     Args:
         landmarker: stays open.
         sources: opened; `close` closes them.
@@ -74,6 +79,7 @@ class Stream:
         self._turns = list(range(len(sources)))  # whoever detected last stands last
         self._sources = Several(sources)
         self._ready: deque[Seen] = deque()
+        self._beside = Beside("stream")
 
     @property
     def problems(self) -> list[str]:
@@ -90,7 +96,10 @@ class Stream:
         return self
 
     def __next__(self) -> Seen:
-        """The next result; waits for a frame, and ends with the last source."""
+        """The next result; waits for a frame, and ends with the last source.
+
+        Errors: BundleError for a network that gives no points; what cannot be read goes to `problems`.
+        """
         if not self._ready:
             self._ready.extend(self._look(self._sources.step()))
         if not self._ready:
@@ -115,6 +124,40 @@ class Stream:
     ) -> None:
         """Close."""
         self.close()
+
+    def __aiter__(self) -> AsyncIterator[Seen]:
+        """The stream itself."""
+        return self
+
+    async def __anext__(self) -> Seen:
+        """As `__next__`, without holding up the event loop; cancelled, it closes the stream."""
+        try:
+            seen = await self._beside(lambda: next(self, None))
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        if seen is None:
+            self._beside.end()
+            raise StopAsyncIteration
+        return seen
+
+    async def aclose(self) -> None:
+        """As `close`, without holding up the event loop; the frame at hand is finished first."""
+        self.stop()
+        try:
+            await asyncio.shield(self._beside(self.close))
+        finally:
+            self._beside.end()
+
+    async def __aenter__(self) -> Stream:
+        """The stream itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
 
     def _look(self, step: list[tuple[int, Frame]]) -> list[Seen]:
         if not step:

@@ -31,11 +31,7 @@ class ImageSink:
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None) -> None:
         """Write one picture; InputError when it cannot be written."""
         assert picture is not None
-        path = self._folder / self._free_name(frame)
-        try:
-            write_image(path, picture)
-        except OSError as error:
-            raise unwritable(path, error) from error
+        write_image(self._folder / self._free_name(frame), picture)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -51,14 +47,23 @@ class ImageSink:
         return name
 
 
-def write_image(path: Path, image: U8) -> None:
-    """Write u8[H,W,3] RGB as the kind of file that the suffix says, under its name only when complete."""
+def write_image(path: str | Path, image: U8) -> None:
+    """Write u8[H,W,3] RGB as the kind of file that the suffix says, under its name only when complete.
+
+    Errors: InputError for a kind that OpenCV cannot write, or a place that cannot be written.
+    """
     import cv2
 
+    path = Path(path)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    if path.suffix.lower() not in WRITABLE:
+        raise InputError(f"{path}: choose a name that ends in {', '.join(sorted(WRITABLE))}")
     good, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not good:
         raise InputError(f"{path}: OpenCV cannot write this kind of image; choose .jpg or .png")
     draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(content.tobytes())
-    draft.replace(path)
+    try:
+        draft.write_bytes(content.tobytes())
+        draft.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error

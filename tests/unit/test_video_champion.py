@@ -11,6 +11,7 @@ import pytest
 import lmdeploy.video.champion as champion_file
 from lmdeploy.bundle import Bundle
 from lmdeploy.errors import InputError
+from lmdeploy.geometry import whole_image_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.site.registry import Alias, add_bundle, set_alias
 from lmdeploy.video.champion import Champion
@@ -128,3 +129,11 @@ def test_alias_file_is_looked_at_once_a_second(site: Path, tmp_path: Path, monke
 def test_folder_that_is_no_site(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a site"):
         Champion(tmp_path, load, lambda _: None)
+
+
+def test_it_needs_no_more_than_the_site_s_name(site: Path) -> None:
+    with Champion(str(site)) as champion:
+        image = next(iter(Made(1))).image
+        assert champion().predict(image, [whole_image_box(160, 160)])
+    with pytest.raises(InputError, match="closed"):
+        champion().predict(image, [whole_image_box(160, 160)])
