@@ -10,16 +10,13 @@ from export.half import to_half
 from export.parity import Parity
 from export.quantise.qdq import Scheme
 from export.quantise.search import search
+from lmdeploy.backends.precision import FILES as OF_BUNDLE
+from lmdeploy.backends.precision import INT8_TENSORRT
 from lmdeploy.errors import GateRefusedError, InputError
 from lmdeploy.types import U8
 
-FILES = {
-    "fp32": "model.onnx",
-    "fp16": "model.fp16.onnx",
-    "int8": "model.int8.onnx",  # unsigned activations, for processors
-    "int8_trt": "model.int8.trt.onnx",  # zero point 0 throughout, for TensorRT
-}
-CHOICES = ("fp32", "fp16", "int8")
+FILES = {**OF_BUNDLE, "int8_trt": INT8_TENSORRT}
+CHOICES = tuple(OF_BUNDLE)
 
 SCHEMES: dict[str, Scheme] = {"int8": "u8s8", "int8_trt": "s8s8"}
 

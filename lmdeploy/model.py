@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypedDict
 
-from lmdeploy.backends.base import Backend, BackendName, Device, Engine
+from lmdeploy.backends.base import Backend, BackendName, Device, Engine, Precision
 from lmdeploy.backends.choose import open_engine
 from lmdeploy.backends.part import PartBackend
 from lmdeploy.backends.trial import try_out
@@ -34,6 +34,7 @@ class Running(TypedDict, total=False):
     threads: int | None
     device: Device
     backend: BackendName
+    precision: Precision
     schema: str | None
 
 
@@ -43,6 +44,7 @@ def open_model(
     threads: int | None = None,
     device: Device = "auto",
     backend: BackendName = "auto",
+    precision: Precision = "auto",
     schema: str | None = None,
 ) -> Model:
     """Open a model by reference.
@@ -54,11 +56,12 @@ def open_model(
         device: auto, cpu or cuda; DeviceError when the network does not really run there.
         backend: what runs a bundle (backends.choose): auto, onnxruntime, openvino, tensorrt, onnxruntime-tensorrt.
             Checkpoints run in PyTorch.
+        precision: which of a bundle's files: auto, fp32, fp16 or int8; auto and fp32 for checkpoints.
         schema: which landmarks to give where the network finds those of several schemas; see `choose`.
     Errors: BundleError, DeviceError, or MissingExtraError for a checkpoint where torch is not installed; InputError
     when a network of several schemas is opened without naming one, or with one that it does not know.
     """
-    return choose(_open(ref, threads, device, backend), schema)
+    return choose(_open(ref, threads, device, backend, precision), schema)
 
 
 def choose(model: Model, schema: str | None) -> Model:
@@ -80,7 +83,7 @@ def choose(model: Model, schema: str | None) -> Model:
     return Model(own, PartBackend(model.backend, part.rows), model.digest)
 
 
-def _open(ref: str | Path, threads: int | None, device: Device, backend: BackendName) -> Model:
+def _open(ref: str | Path, threads: int | None, device: Device, backend: BackendName, precision: Precision) -> Model:
     path = Path(ref)
     if path.suffix == ".safetensors" and not path.is_file():
         raise BundleError(f"{path}: no such checkpoint; give a .safetensors file that 'lmdeploy train' wrote")
@@ -88,9 +91,14 @@ def _open(ref: str | Path, threads: int | None, device: Device, backend: Backend
     if checkpoint.is_file():
         if backend != "auto":
             raise DeviceError(f"{checkpoint} is a checkpoint, which PyTorch runs: export it to run it on {backend}")
+        if precision not in ("auto", "fp32"):
+            raise DeviceError(
+                f"{checkpoint} is a checkpoint, which runs in fp32: 'lmdeploy export {ref} -o BUNDLE --precision "
+                f"{precision}' makes a bundle that runs in {precision}"
+            )
         return _open_checkpoint(checkpoint, threads, device)
     bundle = read_model(ref)
-    engine = open_engine(bundle, backend, device, threads)
+    engine = open_engine(bundle, backend, device, threads, precision)
     _check_spec(bundle.path, bundle.spec, engine)
     try_out(engine, str(bundle.path))
     return Model(bundle.spec, engine, bundle.digest)
@@ -101,7 +109,7 @@ def _check_spec(path: Path, spec: ModelSpec, backend: Engine) -> None:
     told, found = (spec.crop.size, spec.landmarks.points), (backend.size, backend.points)
     if told != found:
         raise BundleError(
-            f"{path}: bundle.json says {told[1]} points on {told[0]} px crops, model.onnx has {found[1]} on "
+            f"{path}: bundle.json says {told[1]} points on {told[0]} px crops, its network has {found[1]} on "
             f"{found[0]} px; export the model again"
         )
 

@@ -12,6 +12,7 @@ import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from lmdeploy.errors import BundleError
 from lmdeploy.foreign import LOOK, foreign_kind
@@ -31,12 +32,19 @@ SIZES = {
     "CenterCropPad": 1, "ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Range": 1, "Resize": 3, "Tile": 1,
 }  # fmt: skip
 FREE = frozenset({"Constant", "Slice"})  # their numbers may be as large as they go: "up to the end"
-INT64 = 7
+INT64, FLOAT16 = 7, 10
 AGAIN = "take only files that 'lmdeploy export' wrote"
 
 
-def inspect(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file; BundleError, one sentence, for whatever an engine should not be given."""
+class Inside(NamedTuple):
+    """What an ONNX file says of itself, and the precision that it computes in: fp32, fp16 or int8."""
+
+    metadata: dict[str, str]
+    precision: str
+
+
+def inspect(path: Path) -> Inside:
+    """A look inside an ONNX file; BundleError, one sentence, for whatever an engine should not be given."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path} is no regular file of at most {MAX_BYTES >> 30} GB; {AGAIN}")
@@ -66,13 +74,14 @@ class _Walk:
     """
 
     nodes: int = 0
+    precision: str = "fp32"
     known: set[str] = field(default_factory=set)
     sizes: dict[str, list[int]] = field(default_factory=dict)
     zooms: dict[str, list[float]] = field(default_factory=dict)
     wanted: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
-def _model(model: memoryview) -> dict[str, str]:
+def _model(model: memoryview) -> Inside:
     metadata: dict[str, str] = {}
     walk, graphs = _Walk(), 0
     for number, value in fields(model):
@@ -89,7 +98,7 @@ def _model(model: memoryview) -> dict[str, str]:
         raise WireError(f"it holds {graphs} graphs" if graphs > 1 else "it holds no graph")
     for operator, inputs in walk.wanted:
         _check_sizes(operator, inputs, walk)
-    return metadata
+    return Inside(metadata, walk.precision)
 
 
 def _check_version(opset: memoryview) -> None:
@@ -136,6 +145,8 @@ def _node(node: memoryview, walk: _Walk, depth: int) -> None:
     _check_order(operator, inputs, outputs, walk)
     if operator in ENDLESS or operator == "EPContext":
         raise _OutOfBounds(f"operator {operator} may run without end or load other code")
+    if operator == "QuantizeLinear":
+        walk.precision = "int8"
     if operator in SIZES:
         walk.wanted.append((operator, inputs))
     for number, value in parts:
@@ -191,8 +202,10 @@ def _tensor(tensor: memoryview, walk: _Walk, called: str = "") -> str:
     if any(size < 0 for size in dims) or math.prod(dims) > 2 * len(tensor):
         raise _OutOfBounds("a tensor claims more elements than the file has bytes")
     name = called or _last(parts, 8)
+    kind = next((value for number, value in parts if number == 2), 0)
+    if kind == FLOAT16 and walk.precision == "fp32":
+        walk.precision = "fp16"
     if math.prod(dims) <= 16:
-        kind = next((value for number, value in parts if number == 2), 0)
         _remember(walk, name, kind == INT64, [(n, v) for n, v in parts if n in (4, 7, 9)])
     return name
 

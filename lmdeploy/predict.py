@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmdeploy.backends.base import BackendName, Device
+from lmdeploy.backends.base import BackendName, Device, Precision
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.video.champion import Champion
@@ -50,6 +50,7 @@ class PredictOptions(BaseModel):
     threads: int | None = None
     device: Device = "auto"
     backend: BackendName = "auto"
+    precision: Precision = "auto"
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
@@ -100,6 +101,7 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
             threads=options.threads,
             device=options.device,
             backend=options.backend,
+            precision=options.precision,
             detector=options.detector,
             yunet=options.yunet,
             schema=options.landmarks,

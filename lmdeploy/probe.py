@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmdeploy.errors import DeviceError, LmdeployError
+from lmdeploy.errors import LmdeployError
 
 if TYPE_CHECKING:
     from lmdeploy.backends.base import Engine
@@ -58,11 +58,8 @@ def _openvino(precision: Any) -> Engine:
 
 
 def _tensorrt() -> Engine:
-    from lmdeploy.backends.tensorrt import TensorRTBackend, available
+    from lmdeploy.backends.tensorrt import TensorRTBackend
 
-    reason = available()
-    if reason:
-        raise DeviceError(reason)
     return TensorRTBackend(probe_model(), show=False)
 
 

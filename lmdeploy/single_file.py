@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lmdeploy.backends.precision import FILES
 from lmdeploy.bundle import (
     MAX_MANIFEST_BYTES,
     SCHEMA_VERSION,
@@ -25,7 +26,7 @@ from lmdeploy.errors import BundleError
 from lmdeploy.onnx_file import inspect
 from lmdeploy.strict_json import parse_strict
 
-GRAPH = "model.onnx"
+GRAPH = FILES["fp32"]
 SPEC_KEY = "lmdeploy"  # the JSON of a ModelSpec
 VERSION_KEY = "lmdeploy_schema_version"  # as in bundle.json; files of version 1 do not have it
 
@@ -46,7 +47,7 @@ def read_model(ref: str | Path) -> Bundle:
 
 def read_alone(path: Path) -> Bundle:
     """An exported ONNX file as a bundle of one file, named by the file's own sha256."""
-    metadata = inspect(path)
+    metadata, precision = inspect(path)
     if SPEC_KEY not in metadata:
         raise BundleError(
             f"{path} is an ONNX file of another make: it does not say which landmarks it finds; give one that "
@@ -60,7 +61,9 @@ def read_alone(path: Path) -> Bundle:
     digest = sha256_file(path)
     entry = FileEntry(bytes=path.stat().st_size, sha256=digest)
     spec = _spec(path, metadata[SPEC_KEY].encode())
-    return Bundle(path, Manifest(schema_version=int(number), spec=spec, files={GRAPH: entry}), digest, alone=True)
+    return Bundle(
+        path, Manifest(schema_version=int(number), spec=spec, files={FILES[precision]: entry}), digest, alone=True
+    )
 
 
 def _spec(path: Path, raw: bytes) -> ModelSpec:

@@ -9,15 +9,22 @@ from lmdeploy.types import U8, Prediction
 Device = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "openvino", "tensorrt"]
 DEVICES: tuple[str, ...] = get_args(Device)
+Precision = Literal["auto", "fp32", "fp16", "int8"]
 BACKENDS: tuple[str, ...] = get_args(BackendName)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 BACKEND_HELP = "What runs a bundle; auto: the fastest here that gives the points of the bundle's reference.npz."
+PRECISION_HELP = (
+    "Which of the bundle's files runs; auto: the float32 one on processors (OpenVINO computes it in bf16), the fp16 "
+    "one on GPUs where it gives the points of the bundle's reference.npz."
+)
 
 
 class Backend(Protocol):
     """A loaded network on one provider; safe to call from one thread at a time."""
 
     provider: str
-    """Name of the provider that really runs the network, e.g. CPUExecutionProvider or `OpenVINO CPU bf16`."""
+    """Name of the provider that really runs the network, with its precision where that is not plain float32:
+    CPUExecutionProvider, `CPUExecutionProvider int8`, `OpenVINO CPU bf16`."""
 
     def run(self, crops: U8) -> Prediction:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px."""

@@ -3,58 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
-from lmdeploy.backends.base import BACKENDS, DEVICES, BackendName, Device, Engine
-from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core
-from lmdeploy.backends.ort import CUDA, OrtBackend, import_onnxruntime
-from lmdeploy.backends.reference import FILE, TOLERANCE_PX, distance_px
+from lmdeploy.backends.base import BACKENDS, DEVICES, PRECISIONS, BackendName, Device, Engine, Precision
+from lmdeploy.backends.offers import ON_CPU, ON_CUDA, OPENVINO, ORT_TENSORRT, TENSORRT, Offer, Wish
+from lmdeploy.backends.precision import file_of, held
+from lmdeploy.backends.reference import TOLERANCE_PX, distance_px
 from lmdeploy.bundle import Bundle
 from lmdeploy.errors import BundleError, DeviceError, InputError, LmdeployError, MissingExtraError
 
 LOG = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What runs which file: model.onnx, its reference crops if it has any, the device and the number of threads."""
-
-    model: Path
-    reference: Path | None
-    device: Device
-    threads: int | None
-
-
-Offer = Callable[[Wish], tuple[Engine, str]]
-"""An open engine and why it is the one; MissingExtraError or DeviceError says why not."""
+OFFERS: dict[BackendName, dict[Device, tuple[Offer, ...]]] = {
+    "auto": {"auto": (TENSORRT, ON_CUDA, OPENVINO, ON_CPU), "cpu": (OPENVINO, ON_CPU), "cuda": (TENSORRT, ON_CUDA)},
+    "onnxruntime": {"auto": (ON_CUDA, ON_CPU), "cpu": (ON_CPU,), "cuda": (ON_CUDA,)},
+    "onnxruntime-tensorrt": {"auto": (ORT_TENSORRT,), "cuda": (ORT_TENSORRT,)},
+    "openvino": {"auto": (OPENVINO,), "cpu": (OPENVINO,)},
+    "tensorrt": {"auto": (TENSORRT,), "cuda": (TENSORRT,)},
+}
+"""What is tried for a backend on a device, fastest first."""
 
 
-def open_engine(bundle: Bundle, backend: BackendName, device: Device, threads: int | None) -> Engine:
-    """An open engine for a bundle's model.onnx.
+def open_engine(
+    bundle: Bundle, backend: BackendName, device: Device, threads: int | None, precision: Precision = "auto"
+) -> Engine:
+    """An open engine for one of a bundle's networks.
 
-    An engine or device that is asked for by name is used, or DeviceError (exit code 4) says why it cannot be. `auto`
-    takes the first of TensorRT, CUDA, OpenVINO and ONNX Runtime on the processor that is installed, works, and gives
-    the points of the bundle's reference.npz; it logs once what it took. Without a reference it stays with ONNX
-    Runtime.
+    An engine, device or precision that is asked for by name is used, or DeviceError (exit code 4) says why it cannot
+    be; InputError when the bundle has no file of that precision. `auto` takes the first of TensorRT, CUDA, OpenVINO
+    and ONNX Runtime on the processor that is installed, works, and gives the points of the bundle's reference.npz;
+    on GPUs the fp16 file comes before model.onnx. It logs once what it took. Without a reference it stays with
+    model.onnx on ONNX Runtime.
     """
-    if backend not in BACKENDS or device not in DEVICES:
-        raise InputError(
-            f"backend {backend!r} on device {device!r}: backends are {', '.join(BACKENDS)}; devices are "
-            f"{', '.join(DEVICES)}"
-        )
-    reference = bundle.file(FILE) if FILE in bundle.manifest.files else None
-    wish = Wish(bundle.file("model.onnx"), reference, device, threads)
-    if backend == "auto":
-        engine, why = _best(wish)
-    else:
-        try:
-            engine, why = NAMED[backend](wish)
-        except MissingExtraError as error:
-            raise DeviceError(f"backend {backend} was asked for: {error}") from error
+    _check_names(backend, device, precision)
+    if precision == "auto" and "fp32" not in held(bundle):
+        precision = "fp16" if "fp16" in held(bundle) else "int8"  # a file that stands alone
+    if precision != "auto":
+        file_of(bundle, precision)
+    wish = Wish(bundle, backend, device, precision, threads)
+    engine, why = _first(_offers(backend, device), wish)
     if why:
         _say(f"{bundle.spec.name} runs on {engine.provider}: {why}")
     return engine
@@ -66,117 +53,76 @@ def _say(sentence: str) -> None:
     LOG.info(sentence)
 
 
-def _best(wish: Wish) -> tuple[Engine, str]:
-    """The first offer that holds; it is told what failed before it, but not what merely is not installed."""
+def _check_names(backend: str, device: str, precision: str) -> None:
+    if backend not in BACKENDS or device not in DEVICES or precision not in PRECISIONS:
+        raise InputError(
+            f"backend {backend!r} on device {device!r} in {precision!r}: backends are {', '.join(BACKENDS)}; devices "
+            f"are {', '.join(DEVICES)}; precisions are {', '.join(PRECISIONS)}"
+        )
+
+
+def _offers(backend: BackendName, device: Device) -> tuple[Offer, ...]:
+    if device not in OFFERS[backend]:
+        place, other = ("a GPU", "cuda") if device == "cpu" else ("the processor", "cpu")
+        raise DeviceError(f"backend {backend} runs on {place} here: ask for device {other}, or for another backend")
+    return OFFERS[backend][device]
+
+
+def _first(offers: tuple[Offer, ...], wish: Wish) -> tuple[Engine, str]:
+    """The first offer that holds and why; it is told what failed before it, but not what merely is not installed."""
     failed: list[str] = []
     last: LmdeployError | None = None
-    for offer in AUTO[wish.device]:
+    for offer in offers:
         try:
-            engine, why = offer(wish)
+            engine, why = _best(offer, wish)
         except MissingExtraError as error:
             last = error
-        except (DeviceError, BundleError) as error:
+        except (DeviceError, BundleError, InputError) as error:
             failed.append(str(error))
             last = error
         else:
-            return engine, "; ".join([why, *failed])
-    assert last is not None, "every device has an offer"
-    raise DeviceError("; ".join(failed)) if wish.device == "cuda" and failed else last
+            return engine, "; ".join(filter(None, [why, *failed]))
+    assert last is not None, "every backend has an offer"
+    if wish.by_name and isinstance(last, MissingExtraError):
+        raise DeviceError(f"backend {wish.backend} was asked for: {last}") from last
+    raise DeviceError("; ".join(failed)) if wish.device == "cuda" and failed and not wish.by_name else last
 
 
-def _offer_tensorrt(wish: Wish) -> tuple[Engine, str]:
-    found = find_spec("tensorrt")
-    if found is None or found.origin is None:  # a mere folder of that name is a package to Python, too
-        raise MissingExtraError("TensorRT is not installed")
-    _need_reference(wish, "TensorRT")
-    return _checked(_tensorrt(wish)[0], "fp32", wish)
+def _best(offer: Offer, wish: Wish) -> tuple[Engine, str]:
+    """An engine in the first precision that works and is right, and why it is that one; the last one's error."""
+    failed: list[str] = []
+    *early, final = offer.precisions(wish)
+    for precision in early:
+        try:
+            engine, why = _opened(offer, precision, wish)
+        except (DeviceError, BundleError) as error:
+            failed.append(str(error))
+        else:
+            return engine, why
+    engine, why = _opened(offer, final, wish)
+    return engine, "; ".join(filter(None, [why, *failed]))
 
 
-def _offer_cuda(wish: Wish) -> tuple[Engine, str]:
-    if wish.device == "auto" and CUDA not in import_onnxruntime().get_available_providers():
-        raise MissingExtraError("this ONNX Runtime has no CUDA")
-    engine = OrtBackend(wish.model, wish.threads, "cuda")
-    return (engine, "the bundle has no reference") if wish.reference is None else _checked(engine, "fp32", wish)
-
-
-def _offer_openvino(wish: Wish) -> tuple[Engine, str]:
-    if not has_bf16(the_core()):
-        raise DeviceError("OpenVINO is faster than ONNX Runtime only with bf16, which this processor does not have")
-    _need_reference(wish, "OpenVINO")
-    engine = OpenVINOBackend(wish.model, wish.threads)
-    return _checked(engine, engine.precision, wish)
-
-
-def _offer_cpu(wish: Wish) -> tuple[Engine, str]:
-    return OrtBackend(wish.model, wish.threads, "cpu"), "the engine that every machine has"
-
-
-AUTO: dict[Device, tuple[Offer, ...]] = {
-    "auto": (_offer_tensorrt, _offer_cuda, _offer_openvino, _offer_cpu),
-    "cpu": (_offer_openvino, _offer_cpu),
-    "cuda": (_offer_tensorrt, _offer_cuda),
-}
-
-
-def _onnxruntime(wish: Wish) -> tuple[Engine, str]:
-    return OrtBackend(wish.model, wish.threads, wish.device), ""
-
-
-def _onnxruntime_tensorrt(wish: Wish) -> tuple[Engine, str]:
-    _need_gpu(wish, "onnxruntime-tensorrt")
-    return OrtBackend(wish.model, wish.threads, "cuda", tensorrt=True), ""
-
-
-def _openvino(wish: Wish) -> tuple[Engine, str]:
-    """In bf16 where that is shown to be right, else in fp32."""
-    if wish.device == "cuda":
-        raise DeviceError("OpenVINO runs on the processor here: ask for device cpu, or for another backend")
-    if wish.reference is None or not has_bf16(the_core()):
-        return OpenVINOBackend(wish.model, wish.threads, "fp32"), ""
-    try:
-        return _checked(OpenVINOBackend(wish.model, wish.threads, "bf16"), "bf16", wish)
-    except DeviceError as error:
-        return OpenVINOBackend(wish.model, wish.threads, "fp32"), str(error)
-
-
-def _tensorrt(wish: Wish) -> tuple[Engine, str]:
-    _need_gpu(wish, "tensorrt")
-    try:
-        from lmdeploy.backends.tensorrt import TensorRTBackend, available
-    except ImportError as error:
-        raise MissingExtraError(f"TensorRT cannot be used ({error})") from error
-    reason = available()
-    if reason:
-        raise DeviceError(reason)
-    return TensorRTBackend(wish.model), ""
-
-
-NAMED: dict[BackendName, Offer] = {
-    "onnxruntime": _onnxruntime,
-    "onnxruntime-tensorrt": _onnxruntime_tensorrt,
-    "openvino": _openvino,
-    "tensorrt": _tensorrt,
-}
-
-
-def _need_gpu(wish: Wish, backend: str) -> None:
-    if wish.device == "cpu":
-        raise DeviceError(f"backend {backend} runs on a GPU: ask for device cuda, or for another backend")
-
-
-def _need_reference(wish: Wish, engine: str) -> None:
+def _opened(offer: Offer, precision: str, wish: Wish) -> tuple[Engine, str]:
+    """An engine that is compared with the reference where nobody asked for it as it is."""
+    engine = offer.open(wish, precision)
+    if wish.by_name and (precision == "fp32" or wish.precision != "auto"):
+        return engine, ""
+    if offer is ON_CPU and precision == "fp32":
+        return engine, "the engine that every machine has"
     if wish.reference is None:
-        raise DeviceError(f"{engine} is left out, for the bundle has no {FILE} to compare it with")
+        return engine, "the bundle has no reference"
+    return engine, _distance(engine, precision, wish)
 
 
-def _checked(engine: Engine, precision: str, wish: Wish) -> tuple[Engine, str]:
-    """The engine and how near it is to the reference; DeviceError, and the engine closed, where that is too far."""
-    assert wish.reference is not None, "an offer without a reference is not compared"
+def _distance(engine: Engine, precision: str, wish: Wish) -> str:
+    """How near the engine is to the reference; DeviceError, and the engine closed, where that is too far."""
+    assert wish.reference is not None, "without a reference nothing is compared"
     limit = TOLERANCE_PX[precision]
     try:
         far = distance_px(engine, wish.reference)
         if far <= limit:
-            return engine, f"99 % of points within {far:.3f} px of the bundle's reference, {limit} px allowed"
+            return f"99 % of points within {far:.3f} px of the bundle's reference, {limit} px allowed"
     except LmdeployError:
         engine.close()
         raise

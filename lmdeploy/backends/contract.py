@@ -1,11 +1,15 @@
-"""What every engine checks of a graph that it loads: the names, types and shapes that an export has."""
+"""What every engine checks of the graph that it loads, of the crops that it is given and of its threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from lmdeploy.errors import BundleError
+import numpy as np
+
+from lmdeploy.backends.cores import default_threads
+from lmdeploy.errors import BundleError, InputError
+from lmdeploy.types import U8
 
 REQUIRED = ("points", "score", "spread")
 
@@ -34,6 +38,19 @@ def check_graph(inputs: Iterable[Any], outputs: Iterable[Any], origin: str) -> t
     if problem:
         raise BundleError(f"{origin}: {problem}; {again}")
     return int(shape[1]), int(found["points"].shape[1]), names
+
+
+def check_crops(crops: U8, size: int) -> None:
+    """InputError unless crops are u8[B,size,size,3]."""
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+        raise InputError(f"crops must be uint8 [B,{size},{size},3], got {crops.dtype} {list(crops.shape)}")
+
+
+def thread_count(asked: int | None) -> int:
+    """Threads of one network: what was asked for, at least 1, or the default of this machine."""
+    if asked is not None and asked < 1:
+        raise InputError(f"threads must be at least 1, got {asked}")
+    return asked or default_threads()
 
 
 def _wrong_output(outputs: dict[str, Any]) -> str:

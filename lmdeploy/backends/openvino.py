@@ -9,15 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lmdeploy.backends.contract import check_graph
-from lmdeploy.backends.cores import default_threads
+from lmdeploy.backends.contract import check_crops, check_graph, thread_count
 from lmdeploy.backends.openvino_split import split
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import F32, U8, Prediction
 
-Precision = Literal["bf16", "fp32"]
+Precision = Literal["bf16", "fp32", "int8"]
 INSTALL = "pip install 'landmark-deploy[openvino]'"
-HINTS = {"bf16": "bf16", "fp32": "f32"}  # OpenVINO's words
+HINTS = {"bf16": "bf16", "fp32": "f32", "int8": "f32"}  # OpenVINO's words; 8 bits stand in the file
 ONNX_TYPES = {"u8": "tensor(uint8)", "f32": "tensor(float)"}
 
 
@@ -32,6 +31,7 @@ class OpenVINOBackend:
         threads: default the physical cores, at most four.
         precision: of everything before the last convolutions; these, decoding and the heads of networks for
             coordinates are always fp32. Default bf16 where the processor has it and there is something to gain.
+            int8 is for a file that is quantised, what is float in it is fp32.
     `single` and `batch` are the compiled models, one after the other; they are there for tests and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without openvino, DeviceError for bf16
     on a processor without it.
@@ -41,10 +41,8 @@ class OpenVINOBackend:
         self, source: Path | str | bytes, threads: int | None = None, precision: Precision | None = None
     ) -> None:
         """Load, check names and shapes, and compile."""
-        if threads is not None and threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
-        self.threads = threads or default_threads()
+        self.threads = thread_count(threads)
         core = the_core()
         if precision == "bf16" and not has_bf16(core):
             raise DeviceError("this processor does not compute in bf16: ask for fp32, or for another backend")
@@ -53,7 +51,7 @@ class OpenVINOBackend:
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
         self.single = _compile(core, _for_one(model), wanted, self.threads)
         self.batch = _compile(core, model, wanted, self.threads)
-        self.precision: Precision = "bf16" if len(self.batch) > 1 else "fp32"
+        self.precision: Precision = "fp32" if wanted == "bf16" and len(self.batch) == 1 else wanted
         self.provider = f"OpenVINO CPU {self.precision}"
         self._requests = [[part.create_infer_request() for part in chain] for chain in (self.single, self.batch)]
 
@@ -61,10 +59,7 @@ class OpenVINOBackend:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
         if not self._requests:
             raise InputError(f"{self._origin} is closed: open it again before predicting")
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
-            raise InputError(
-                f"crops must be uint8 [B,{self.size},{self.size},3], got {crops.dtype} {list(crops.shape)}"
-            )
+        check_crops(crops, self.size)
         if not len(crops):
             shapes = ((0, self.points, *([2] if name == "points" else [])) for name in self.outputs)
             return Prediction(*(np.empty(shape, np.float32) for shape in shapes))

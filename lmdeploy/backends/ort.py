@@ -6,11 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lmdeploy.backends.base import DEVICES, Device
-from lmdeploy.backends.contract import check_graph
-from lmdeploy.backends.cores import default_threads
+from lmdeploy.backends.contract import check_crops, check_graph, thread_count
 from lmdeploy.backends.ort_tensorrt import TENSORRT, tensorrt_provider
 from lmdeploy.errors import BundleError, DeviceError, InputError, LmdeployError, MissingExtraError
 from lmdeploy.types import U8, Prediction
@@ -50,11 +47,9 @@ class OrtBackend:
         tensorrt: bool = False,
     ) -> None:
         """Load, check names and shapes, and note which provider is in use."""
-        if threads is not None and threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
-        self.threads = threads or default_threads()
-        options = _options(self.threads, spin)
+        self.threads = thread_count(threads)
+        options = session_options(self.threads, spin)
         self.session: Any = _open(source, options, "cpu" if tensorrt else device, self._origin)
         self.size, self.points, self.outputs = _contract(self.session, self._origin)
         if tensorrt:
@@ -68,13 +63,10 @@ class OrtBackend:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
         if self.session is None:
             raise InputError(f"{self._origin} is closed: open it again before predicting")
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
-            raise InputError(
-                f"crops must be uint8 [B,{self.size},{self.size},3], got {crops.dtype} {list(crops.shape)}"
-            )
+        check_crops(crops, self.size)
         try:
             return Prediction(*self.session.run(self.outputs, {"images": crops}))
-        except _load_errors() as error:
+        except load_errors() as error:
             raise self._failed(len(crops), error) from error
 
     def close(self) -> None:
@@ -82,13 +74,14 @@ class OrtBackend:
         self.session = None
 
     def _failed(self, batch: int, error: Exception) -> LmdeployError:
-        what = f"{self._origin} does not run on {batch} crops ({_first_line(error)})"
-        if self.provider == CPU:
+        what = f"{self._origin} does not run on {batch} crops ({first_line(error)})"
+        if self.provider.startswith(CPU):
             return BundleError(f"{what}; export the model again")
         return DeviceError(f"{what}; ask for device cpu, or give fewer crops at once")
 
 
-def _options(threads: int, spin: bool) -> Any:
+def session_options(threads: int, spin: bool) -> Any:
+    """ONNX Runtime's options as they are used here: bounded constants, and nothing printed."""
     options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -106,12 +99,12 @@ def _open(source: Path | str | bytes, options: Any, device: Device, origin: str)
     try:
         # ONNX Runtime's own fallback prints on standard output, where results go
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
-    except _load_errors() as error:
+    except load_errors() as error:
         if device == "auto" and providers != [CPU]:
             return _open(source, options, "cpu", origin)
         if device == "cuda":
-            raise DeviceError(f"cuda does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
-        raise BundleError(f"{origin} cannot be loaded ({_first_line(error)}); export the model again") from error
+            raise DeviceError(f"cuda does not start ({first_line(error)}): {_how_to_get_cuda()}") from error
+        raise BundleError(f"{origin} cannot be loaded ({first_line(error)}); export the model again") from error
 
 
 def _contract(session: Any, origin: str) -> tuple[int, int, list[str]]:
@@ -127,8 +120,8 @@ def _open_tensorrt(source: Path | str | bytes, options: Any, size: int) -> Any:
     content = source if isinstance(source, bytes) else str(source)
     try:
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
-    except _load_errors() as error:
-        raise DeviceError(f"{TENSORRT} does not start ({_first_line(error)}): {_how_to_get_cuda()}") from error
+    except load_errors() as error:
+        raise DeviceError(f"{TENSORRT} does not start ({first_line(error)}): {_how_to_get_cuda()}") from error
 
 
 def import_onnxruntime() -> Any:
@@ -155,7 +148,7 @@ def _providers(ort: Any, device: Device) -> list[Provider]:
     return [(CUDA, {"use_tf32": "0"}), CPU]  # who takes the float32 file wants float32's points
 
 
-def _load_errors() -> tuple[type[Exception], ...]:
+def load_errors() -> tuple[type[Exception], ...]:
     """What a session's constructor raises; ONNX Runtime's own errors share no base but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -163,7 +156,8 @@ def _load_errors() -> tuple[type[Exception], ...]:
     return (*(getattr(state, n) for n in (*names, "RuntimeException", "EPFail")), RuntimeError, ValueError, OSError)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime says is wrong, without codes and places in its source."""
     lines = str(error).strip().splitlines()
     return NOISE.sub("", lines[0]) if lines else type(error).__name__
 

@@ -12,7 +12,7 @@ from lmdeploy.npz import read_arrays
 
 FILE = "reference.npz"
 MOST_CROPS = 64  # they go through the network together; an export has 16
-TOLERANCE_PX = {"fp32": 0.02, "fp16": 0.1, "bf16": 0.1}
+TOLERANCE_PX = {"fp32": 0.02, "fp16": 0.1, "bf16": 0.1, "int8": 0.5}
 """99th percentile of the distance to PyTorch in fp32, crop px (design.md)."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lmdeploy.atomic import write_file
-from lmdeploy.backends.base import BACKEND_HELP, BACKENDS, DEVICES
+from lmdeploy.commands.running import running_options
 from lmdeploy.evaluate import evaluate_folder
 from lmdeploy.evaluation_table import print_evaluation, working
 from lmdeploy.model import open_model
@@ -34,15 +34,14 @@ BOXES = click.Choice(["gt", "file", "haar", "yunet", "whole_image"])
 @click.option("--subset", help="Only a part of the points counts: ibug49 (300-VW's) or inner51, both of ibug68.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write the figures as JSON; - is standard output.")
 @click.option("--plots", type=FILE, help="Folder for the cumulative error curve and a sheet of the worst cases.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the network.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help=BACKEND_HELP)
+@running_options
 def evaluate(model: str, data: Path, json_to: str | None, plots: Path | None, **how: Any) -> None:
     """Measure MODEL on labelled images: NME, failure rate, AUC and the error of every landmark.
 
     MODEL is a checkpoint, a bundle folder or the name of a built-in bundle (face68).
     """
-    opened = open_model(model, **{name: how.pop(name) for name in ("threads", "device", "backend", "schema")})
+    names = ("threads", "device", "backend", "precision", "schema")
+    opened = open_model(model, **{name: how.pop(name) for name in names})
     with working():
         outcome, result = evaluate_folder(opened, data, **how)
     print_evaluation(result, opened.spec.landmarks.names)

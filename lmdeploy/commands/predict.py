@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lmdeploy.backends.base import BACKEND_HELP, BACKENDS, DEVICES
+from lmdeploy.commands.running import running_options
 
 OUT = (
     "Output, told from its name: .csv (a row a face), .long.csv (a row a landmark), .ndjson, .json (COCO keypoints), "
@@ -27,9 +27,7 @@ OUT = (
 @click.option("--ndjson", help="One JSON object a face and line; '-' is standard output (the default output).")
 @click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="One-Euro filter on streams.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the network; default: cores, at most 4.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help=BACKEND_HELP)
+@running_options
 @click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
 @click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Below it: face lost.")

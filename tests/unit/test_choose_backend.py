@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmdeploy.backends import choose
+from lmdeploy.backends import choose, offers
 from lmdeploy.backends.ort import CPU, CUDA, OrtBackend
 from lmdeploy.backends.reference import distance_px
 from lmdeploy.bundle import Bundle, write_bundle
@@ -64,8 +64,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
         engines.append(StandIn(f"OpenVINO CPU {precision or 'bf16'}", model, far))
         return engines[-1]
 
-    monkeypatch.setattr(choose, "OpenVINOBackend", opened)
-    monkeypatch.setattr(choose, "has_bf16", lambda _: True)
+    monkeypatch.setattr(offers, "OpenVINOBackend", opened)
+    monkeypatch.setattr(offers, "has_bf16", lambda _: True)
     choose._say.cache_clear()
     return engines
 
@@ -131,7 +131,7 @@ def test_asked_for_openvino_runs_in_fp32_where_bf16_is_too_far(bundle: Bundle, m
 def test_a_processor_without_bf16_keeps_onnx_runtime(
     bundle: Bundle, made: list[StandIn], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "has_bf16", lambda _: False)
+    monkeypatch.setattr(offers, "has_bf16", lambda _: False)
     assert choose.open_engine(bundle, "auto", "cpu", 1).provider == CPU
     assert choose.open_engine(bundle, "openvino", "cpu", 1).provider == "OpenVINO CPU fp32"
 
@@ -143,8 +143,8 @@ def missing(*_: Any, **__: Any) -> Any:
 def test_openvino_that_is_not_installed_is_no_news_for_auto_and_exit_code_4_by_name(
     bundle: Bundle, made: list[StandIn], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(choose, "the_core", missing)
-    monkeypatch.setattr(choose, "has_bf16", missing)
+    monkeypatch.setattr(offers, "the_core", missing)
+    monkeypatch.setattr(offers, "has_bf16", missing)
     with caplog.at_level(logging.INFO):
         assert choose.open_engine(bundle, "auto", "auto", 1).provider == CPU
     assert "OpenVINO" not in told(caplog)[0]

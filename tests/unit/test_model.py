@@ -13,7 +13,7 @@ import pytest
 import lmdeploy.model as model_file
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.bundle import write_bundle
-from lmdeploy.errors import BundleError, MissingExtraError
+from lmdeploy.errors import BundleError, DeviceError, MissingExtraError
 from lmdeploy.geometry import CropRule
 from lmdeploy.model import Model, open_model
 from tests.tiny_bundle import make_tiny_bundle, mixing, tiny_onnx
@@ -63,7 +63,7 @@ def test_graph_that_contradicts_its_manifest_is_refused(tmp_path: Path) -> None:
     spec = make_tiny_bundle(tmp_path / "b").spec
     liar = spec.model_copy(update={"crop": CropRule(size=96)})
     write_bundle(tmp_path / "liar", liar, {"model.onnx": tiny_onnx(64, mixing(3))})
-    with pytest.raises(BundleError, match=r"3 points on 96 px crops, model\.onnx has 3 on 64 px"):
+    with pytest.raises(BundleError, match=r"3 points on 96 px crops, its network has 3 on 64 px"):
         open_model(tmp_path / "liar", threads=1)
     assert json.loads((tmp_path / "liar" / "bundle.json").read_text())["spec"]["crop"]["size"] == 96
 
@@ -78,6 +78,14 @@ def test_checkpoint_goes_through_the_entry_point(
     _offer(monkeypatch, "load_fake")
     assert open_model(tmp_path if as_folder else file, threads=3, device="cpu").digest == "fake"
     assert calls == [(file, 3, "cpu")]
+
+
+def test_a_checkpoint_runs_in_float32_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    _offer(monkeypatch, "load_fake")
+    assert open_model(tmp_path, precision="fp32").digest == "fake"
+    with pytest.raises(DeviceError, match=r"'lmdeploy export .* -o BUNDLE --precision int8' makes a bundle"):
+        open_model(tmp_path, precision="int8")
 
 
 def test_checkpoint_without_torch_names_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

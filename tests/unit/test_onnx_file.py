@@ -39,14 +39,25 @@ def constant(model: Any, values: Any, name: str = "size") -> str:
 
 def test_metadata_is_what_the_onnx_package_reads() -> None:
     wanted = {entry.key: entry.value for entry in onnx.load(FACE68).metadata_props}
-    assert inspect(FACE68) == wanted
+    assert inspect(FACE68) == (wanted, "fp32")
     assert "lmdeploy" in wanted
 
 
-@pytest.mark.parametrize("content", [tiny_onnx(32, mixing(3)), conv_onnx(32, {"a": "ä"})], ids=["blobs", "conv"])
-def test_graphs_of_ours_pass(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [(tiny_onnx(32, mixing(3)), ({}, "fp32")), (conv_onnx(32, {"a": "ä"}), ({"a": "ä"}, "int8"))],
+    ids=["blobs", "conv"],
+)
+def test_graphs_of_ours_pass(tmp_path: Path, content: bytes, wanted: object) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
-    assert inspect(tmp_path / "m.onnx") in ({}, {"a": "ä"})
+    assert inspect(tmp_path / "m.onnx") == wanted  # the convolutional one is quantised
+
+
+def test_half_weights_are_told(tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny_onnx(32, mixing(3)))
+    constant(model, np.float16(1))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    assert inspect(tmp_path / "m.onnx").precision == "fp16"
 
 
 def grow(name: str, numbers: list[int]) -> Callable[[Any], object]:

@@ -68,7 +68,7 @@ def test_the_shipped_network_opens_from_its_file(tmp_path: Path) -> None:
         ({"lmdeploy": SPEC.model_dump_json().replace('"codec"', '"colour"')}, "codec: Field required"),
         (
             {"lmdeploy": SPEC.model_dump_json().replace(":32", ":64")},
-            "3 points on 64 px crops, model.onnx has 3 on 32",
+            "3 points on 64 px crops, its network has 3 on 32",
         ),
     ],
 )

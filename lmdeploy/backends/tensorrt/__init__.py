@@ -1,7 +1,6 @@
 """TensorRT 10.12 and later, and 11, from the same code: engines built and cached here, run without torch."""
 
 from lmdeploy.backends.tensorrt.backend import TensorRTBackend
-from lmdeploy.backends.tensorrt.library import available
 from lmdeploy.backends.tensorrt.options import BuildOptions, Profile
 
-__all__ = ["BuildOptions", "Profile", "TensorRTBackend", "available"]
+__all__ = ["BuildOptions", "Profile", "TensorRTBackend"]

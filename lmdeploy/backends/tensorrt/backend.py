@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from lmdeploy.backends.contract import check_crops
 from lmdeploy.backends.tensorrt.builder import Built, build
 from lmdeploy.backends.tensorrt.cache import EngineCache, made_of
 from lmdeploy.backends.tensorrt.cuda import Device
@@ -74,10 +75,7 @@ class TensorRTBackend:
         """Landmarks of crops u8[B,S,S,3] RGB, in crop px; points, score and spread as in types.Prediction."""
         if self._engine is None:
             raise InputError(f"{self._origin} is closed: open it again before predicting")
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
-            raise InputError(
-                f"crops must be uint8 [B,{self.size},{self.size},3], got {crops.dtype} {list(crops.shape)}"
-            )
+        check_crops(crops, self.size)
         largest = max(self._profiles)
         with self._lock:
             self._device.use()  # a property of the thread, and threads may change between calls

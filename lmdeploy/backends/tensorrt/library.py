@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmdeploy.errors import DeviceError, LmdeployError, MissingExtraError
+from lmdeploy.errors import DeviceError, MissingExtraError
 
 FIRST, BEYOND = (10, 12), (12, 0)
 """10.12 is the first whose strongly typed networks are those of 11; what 12 removes is not known yet."""
 INSTALL = "pip install 'landmark-deploy[tensorrt]'"
-
-
-def available(device: int = 0) -> str:
-    """Why TensorRT cannot be used on GPU number `device`, with what to do; empty when it can."""
-    from lmdeploy.backends.tensorrt.cuda import Device
-
-    try:
-        load()
-        Device(device)
-    except LmdeployError as error:
-        return str(error)
-    return ""
 
 
 def load() -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmdeploy.backends.ort import OrtBackend
-from lmdeploy.backends.tensorrt import BuildOptions, Profile, TensorRTBackend, available
+from lmdeploy.backends.tensorrt import BuildOptions, Profile, TensorRTBackend
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from tests.tensorrt_kit.fake_tensorrt import FakeTensorRT
 from tests.tiny_bundle import blob_image, mixing, tiny_onnx
@@ -166,17 +166,18 @@ def test_missing_file_is_a_bundle_error(trt: FakeTensorRT, tmp_path: Path) -> No
         TensorRTBackend(tmp_path / "no.onnx", cache=tmp_path, show=False)
 
 
-def test_available_says_why_not(trt: FakeTensorRT) -> None:
-    assert available() == ""
-    assert "no GPU number 1" in available(1)
+def test_a_machine_that_cannot_run_it_says_why(trt: FakeTensorRT, content: bytes) -> None:
+    with pytest.raises(DeviceError, match="no GPU number 1"):
+        TensorRTBackend(content, device=1)
     trt.cuda.fail = {"cudaGetDeviceCount": 35}
-    assert "cudaErrorOldDriver" in available()
+    with pytest.raises(DeviceError, match="cudaErrorOldDriver"):
+        TensorRTBackend(content)
     trt.__version__ = "10.9.0.34"
-    assert "10.12 or later or 11" in available()
+    with pytest.raises(MissingExtraError, match=r"10\.12 or later or 11"):
+        TensorRTBackend(content)
 
 
 def test_without_tensorrt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
-    assert "pip install 'landmark-deploy[tensorrt]'" in available()
-    with pytest.raises(MissingExtraError):
+    with pytest.raises(MissingExtraError, match=r"pip install 'landmark-deploy\[tensorrt\]'"):
         TensorRTBackend(content)

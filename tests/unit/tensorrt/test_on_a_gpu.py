@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from lmdeploy.backends.ort import OrtBackend
-from lmdeploy.backends.tensorrt import TensorRTBackend, available
+from lmdeploy.backends.tensorrt import TensorRTBackend
+from lmdeploy.backends.tensorrt.cuda import Device
+from lmdeploy.backends.tensorrt.library import load
+from lmdeploy.errors import LmdeployError
 
 pytestmark = [pytest.mark.gpu, pytest.mark.tensorrt]
 MODEL = Path(str(resources.files("lmdeploy"))) / "models" / "face68"
@@ -18,9 +21,11 @@ FP32_PX = 0.02  # design: 99th percentile of a float32 file against PyTorch
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> TensorRTBackend:
-    reason = available()
-    if reason:
-        pytest.skip(reason)
+    try:
+        load()
+        Device()
+    except LmdeployError as error:
+        pytest.skip(str(error))
     return TensorRTBackend(MODEL / "model.onnx", cache=tmp_path_factory.mktemp("cache"), show=False)
 
 
