@@ -58,6 +58,25 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadPose:
+    """How a head is turned and where it is; lmdeploy.pose says which way is positive.
+
+    yaw_deg, pitch_deg, roll_deg: degrees. rotation: f64[3,3], the head's frame -> the camera's. translation_mm:
+    f64[3], the midpoint between the outer eye corners in the camera's frame, for a head of average size. error_px:
+    root mean square distance of the fitted head from the landmarks, image px. axes: f32[4,2], image px: the nasion,
+    and from there 60 mm to the head's right in a frontal image, down, and forwards.
+    """
+
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    rotation: F64
+    translation_mm: F64
+    error_px: float
+    axes: F32
+
+
+@dataclass(frozen=True, slots=True)
 class Landmarks:
     """One face or hand in one image.
 
@@ -65,6 +84,7 @@ class Landmarks:
     score: f32[K] in [0, 1]. spread: f32[K], image px. box: the landmark box that was cropped, image px.
     frame: index in the source. time_ms: position in the source, None for a still image. track: stable id of
     the object in a stream, -1 without tracking. digest: sha256 of the bundle. provider: what ran the network.
+    pose: of the head, where it was asked for.
     """
 
     points: F32
@@ -77,3 +97,4 @@ class Landmarks:
     track: int = -1
     digest: str = ""
     provider: str = ""
+    pose: HeadPose | None = None
