@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lmdeploy.landmarker import Landmarker
     from lmdeploy.model import open_model
     from lmdeploy.pose import head_pose
-    from lmdeploy.pose import head_pose
     from lmdeploy.results import to_numpy, to_pandas
     from lmdeploy.schema import LandmarkSchema, load_schema
     from lmdeploy.types import Box, HeadPose, Landmarks
@@ -49,7 +48,6 @@ _HOME = {
     "Frame": "video.frame",
     "GateRefusedError": "errors",
     "HeadPose": "types",
-    "HeadPose": "types",
     "InputError": "errors",
     "LandmarkSchema": "schema",
     "Landmarker": "landmarker",
@@ -61,7 +59,6 @@ _HOME = {
     "Writers": "writers.several",
     "draw_faces": "video.draw",
     "evaluate_folder": "evaluate",
-    "head_pose": "pose",
     "head_pose": "pose",
     "load_schema": "schema",
     "open_detector": "detect",
@@ -85,7 +82,6 @@ __all__ = [
     "Frame",
     "GateRefusedError",
     "HeadPose",
-    "HeadPose",
     "InputError",
     "LandmarkSchema",
     "Landmarker",
@@ -97,7 +93,6 @@ __all__ = [
     "Writers",
     "draw_faces",
     "evaluate_folder",
-    "head_pose",
     "head_pose",
     "load_schema",
     "open_detector",
