@@ -12,7 +12,8 @@ from lmdeploy import Box, InputError, Landmarker, Landmarks
 from lmdeploy.geometry import CropRule, landmark_box
 from lmdeploy.landmarker import MAX_BATCH
 from lmdeploy.model import Model, open_model
-from lmdeploy.types import U8, Prediction
+from lmdeploy.types import U8
+from tests.counting_backend import Counting
 from tests.tiny_bundle import blob_image, make_tiny_bundle
 
 POINTS = np.array([[210.4, 150.0], [251.0, 154.5], [228.2, 195.7]])
@@ -85,37 +86,23 @@ def test_strided_views_work(landmarker: Landmarker) -> None:
 
 def test_many_boxes_go_through_the_network_at_once(landmarker: Landmarker) -> None:
     image, box = face()
-    calls: list[int] = []
-    landmarker.model = Model(landmarker.spec, Counting(landmarker.model, calls), "d")
+    counting = Counting(landmarker.model.backend)
+    landmarker.model = Model(landmarker.spec, counting, "d")
     boxes = [Box(box.x0 - d, box.y0 - d, box.x1 + d, box.y1 + d) for d in range(5)]
     found = landmarker.predict(image, boxes)
-    assert calls == [5]
+    assert counting.batches == [5]
     assert [f.box for f in found] == boxes
     for one in found:
         np.testing.assert_allclose(one.points, POINTS, atol=2 * PX)
 
 
-class Counting:
-    """A backend that notes the batch sizes it sees."""
-
-    def __init__(self, model: Model, calls: list[int]) -> None:
-        self.provider, self.calls, self.inner = "Counting", calls, model.backend
-
-    def run(self, crops: U8) -> Prediction:
-        self.calls.append(len(crops))
-        return self.inner.run(crops)
-
-    def close(self) -> None:
-        self.inner.close()
-
-
 def test_batches_are_bounded_and_results_keep_their_image(landmarker: Landmarker) -> None:
-    calls: list[int] = []
-    landmarker.model = Model(landmarker.spec, Counting(landmarker.model, calls), "d")
+    counting = Counting(landmarker.model.backend)
+    landmarker.model = Model(landmarker.spec, counting, "d")
     shifts = np.linspace(-20, 20, MAX_BATCH + 3)
     faces = [face(float(s)) for s in shifts]
     found = landmarker.predict_batch([f[0] for f in faces], [[f[1]] for f in faces])
-    assert calls == [MAX_BATCH, 3]
+    assert counting.batches == [MAX_BATCH, 3]
     for (one,), shift in zip(found, shifts, strict=True):
         np.testing.assert_allclose(one.points, POINTS + shift, atol=PX)
 

@@ -17,13 +17,13 @@ from benchmarks.stamped_faces import SIZES, StampDetector, black, stamp_of, stam
 from lmdeploy.errors import InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import Model, open_model
-from lmdeploy.types import U8, Prediction
 from lmdeploy.video.camera import Camera
 from lmdeploy.video.follow import FollowOptions
 from lmdeploy.video.frame import Frame
 from lmdeploy.video.retry import Retry
 from lmdeploy.video.source import open_source
 from lmdeploy.video.stream import Seen, Stream
+from tests.counting_backend import Counting
 from tests.tiny_bundle import make_tiny_bundle
 
 SOON = Retry(first_s=0.001, longest_s=0.002, give_up_s=0.3)
@@ -34,27 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return open_model(make_tiny_bundle(tmp_path_factory.mktemp("b") / "tiny").path, threads=1)
 
 
-@dataclass
-class Counting:
-    """A backend that remembers the sizes of its batches."""
-
-    model: Model
-    batches: list[int] = field(default_factory=list)
-    pause_s: float = 0.0
-
-    @property
-    def provider(self) -> str:
-        return self.model.backend.provider
-
-    def run(self, crops: U8) -> Prediction:
-        self.batches.append(len(crops))
-        time.sleep(self.pause_s)
-        return self.model.backend.run(crops)
-
-    def close(self) -> None:
-        """The module's model stays open."""
-
-
 @pytest.fixture
 def detector() -> StampDetector:
     return StampDetector()
@@ -62,7 +41,7 @@ def detector() -> StampDetector:
 
 @pytest.fixture
 def backend(model: Model) -> Counting:
-    return Counting(model)
+    return Counting(model.backend)
 
 
 @pytest.fixture
