@@ -129,7 +129,7 @@ def test_names_and_files_are_checked_before_opencv_is_needed(monkeypatch, tmp_pa
 @pytest.mark.parametrize("content", [b"", b"not a network"])
 def test_a_file_that_is_no_yunet_is_refused(tmp_path, content):
     (tmp_path / "broken.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.onnx: OpenCV cannot run it"):
+    with pytest.raises(InputError, match=r"broken\.onnx is no ONNX file"):
         open_detector("yunet", tmp_path / "broken.onnx")
 
 
