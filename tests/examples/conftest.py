@@ -1,0 +1,62 @@
+"""What the examples and the guide are run on: a public-domain portrait, still and moving, and a process for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lmdeploy.demo import portrait_path, write_portrait_video
+from lmdeploy.images import read_image
+from lmdeploy.types import Box
+from lmdeploy.writers.pictures import write_image
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FACE = Box(178, 168, 356, 333)  # of the portrait, from ear to ear and brows to chin, read off by eye
+FRAMES = {"clip.mp4": 12, "other.mp4": 6}
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photo.jpg, pair.jpg (the face, and to the right at half the size), images/ with a broken one, and videos."""
+    folder = tmp_path_factory.mktemp("made")
+    portrait = read_image(portrait_path())
+    shutil.copy(portrait_path(), folder / "photo.jpg")
+    small = np.zeros_like(portrait)
+    half = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small[: half.shape[0], : half.shape[1]] = half
+    write_image(folder / "pair.jpg", np.concatenate([portrait, small], axis=1))
+    (folder / "images").mkdir()
+    shutil.copy(folder / "photo.jpg", folder / "images" / "a.jpg")
+    shutil.copy(folder / "pair.jpg", folder / "images" / "c.jpg")
+    (folder / "images" / "b.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:9000])
+    for name, frames in FRAMES.items():
+        write_portrait_video(folder / name, frames / 30)
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Run:
+    """Run an example on what was made, in a folder of its own, as a person would."""
+
+    def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        given = [str(made / word) if (made / word).exists() else word for word in words]
+        return subprocess.run(
+            [sys.executable, str(EXAMPLES / name), *given],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONWARNINGS": "error"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+
+    return call
