@@ -19,6 +19,8 @@ generic one adds stands in face_points.py. Which pitch is zero is a convention: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import asin, atan2, degrees
 
 import numpy as np
@@ -81,6 +83,17 @@ def head_pose(
     return _solve(head, face.points[list(known)].astype(np.float64), matrix)
 
 
+def with_pose(faces: Sequence[Landmarks], image_hw: tuple[int, int], schema: LandmarkSchema) -> list[Landmarks]:
+    """The same faces with their `pose`, seen by the assumed camera; points that are no head keep None."""
+    posed = []
+    for face in faces:
+        try:
+            posed.append(replace(face, pose=head_pose(face, image_hw, schema)))
+        except InputError:  # a network's answer on what is no face, say
+            posed.append(face)
+    return posed
+
+
 def angles_deg(rotation: Array) -> tuple[float, float, float]:
     """(yaw, pitch, roll), degrees, of a rotation f64[3,3] from the head's to the camera's frame.
 
@@ -110,8 +123,8 @@ def _solve(head_mm: F64, points: F64, camera: F64) -> HeadPose:
             seen = place[2] > 0 and float(rotation[:, 2] @ place) > 0  # the nose points towards the camera
             if np.isfinite(error) and seen:
                 found.append((error, rotation, place))
-    except cv2.error as error:
-        raise InputError(f"these points have no head pose ({error.err})") from error
+    except cv2.error as refusal:
+        raise InputError(f"these points have no head pose ({refusal.err})") from refusal
     if not found:
         raise InputError("these points have no head pose: they do not look like a head seen from the front or side")
     error, rotation, place = min(found, key=lambda one: one[0])

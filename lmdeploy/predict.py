@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lmdeploy.backends.base import BackendName, Device, Precision
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
+from lmdeploy.pose import check_head_pose
 from lmdeploy.video.champion import Champion
 from lmdeploy.video.follow import Following, FollowOptions
 from lmdeploy.video.frame import Source
@@ -31,6 +32,7 @@ class PredictOptions(BaseModel):
     output at all; save is a folder for pictures or an .mp4 file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
+    pose: tell how heads are turned (lmdeploy.pose), in CSV, NDJSON and Parquet, and draw it.
     give_up_s: end a live source that was lost for so long; None tries it again for ever.
     """
 
@@ -54,6 +56,7 @@ class PredictOptions(BaseModel):
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
+    pose: bool = False
     give_up_s: float | None = Field(default=None, ge=0)
 
 
@@ -71,7 +74,9 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
         source = open_source(options.source, give_up_s=options.give_up_s, warn=warn)
         closing.callback(source.close)
         model = landmarker().model
-        about = About(model.spec.landmarks, model.digest, source.rate)
+        if options.pose:
+            check_head_pose(model.spec.landmarks)
+        about = About(model.spec.landmarks, model.digest, source.rate, options.pose)
         sinks: list[Sink] = [*open_sinks(_outputs(options, source), about), *extra]
         return run(source, landmarker, _following(options, source), sinks)
 
@@ -122,6 +127,7 @@ def _following(options: PredictOptions, source: Source) -> Following:
         min_score=options.min_score,
         smooth=options.smooth,
         track=options.detector != "whole_image",
+        pose=options.pose,
     )
     return follow.following(source)
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from lmdeploy.geometry import landmark_box
 from lmdeploy.schema import LandmarkSchema
-from lmdeploy.types import U8, Array, Box, Landmarks
+from lmdeploy.types import U8, Array, Box, HeadPose, Landmarks
 
 SHIFT = 4  # OpenCV draws in 1/16 px
 LINE, POINT, DOUBTFUL, FRAME = (80, 220, 255), (255, 255, 255), (255, 140, 0), (150, 150, 150)  # RGB
+AXES = ((230, 60, 60), (60, 200, 60), (70, 110, 255))  # RGB: the head's right (in a frontal image), down, forwards
 MAX_THICKNESS = 12
 REFERENCE = 150.0  # px: a face of this size gets lines 1 px wide
 
@@ -20,7 +21,8 @@ def draw_faces(image: U8, faces: Sequence[Landmarks], schema: LandmarkSchema, *,
     """Draw faces into image u8[H,W,3] RGB, in place, and return it.
 
     Points whose score is below `doubtful` are orange. Positions are exact to 1/16 px; points that are not finite
-    are left out.
+    are left out. A head whose pose is known has three axes of 60 mm: red to its right in a frontal image, green down,
+    blue where its nose points.
     """
     for face in faces:
         _draw_one(image, face, schema, doubtful)
@@ -44,6 +46,16 @@ def _draw_one(image: U8, face: Landmarks, schema: LandmarkSchema, doubtful: floa
     for (x, y), score in zip(fixed[good].tolist(), face.score[good].tolist(), strict=True):
         color = POINT if score >= doubtful else DOUBTFUL
         cv2.circle(image, (x, y), radius, color, -1, cv2.LINE_AA, SHIFT)
+    if face.pose is not None:
+        _draw_axes(image, face.pose, 2 * thickness)
+
+
+def _draw_axes(image: U8, pose: HeadPose, thickness: int) -> None:
+    import cv2
+
+    start, *ends = _fixed(pose.axes).tolist()
+    for end, color in zip(ends, AXES, strict=True):
+        cv2.line(image, start, end, color, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _draw_box(image: U8, box: Box, track: int, thickness: int) -> None:

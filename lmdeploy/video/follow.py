@@ -9,6 +9,7 @@ from time import perf_counter
 from pydantic import BaseModel, ConfigDict, Field
 
 from lmdeploy.landmarker import Landmarker
+from lmdeploy.pose import with_pose
 from lmdeploy.types import Landmarks
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies
@@ -21,7 +22,8 @@ class FollowOptions(BaseModel):
     """How faces are followed.
 
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score: see Tracker. smooth:
-    streams, One-Euro. track: False looks at every frame for itself: the object fills the frame by definition.
+    streams, One-Euro. track: False looks at every frame for itself: the object fills the frame by definition. pose:
+    fill in Landmarks.pose; the landmarks must be a face's (pose.check_head_pose).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,29 +33,32 @@ class FollowOptions(BaseModel):
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
     smooth: bool = True
     track: bool = True
+    pose: bool = False
 
     def following(self, source: Source) -> Following:
         """The state of one source."""
         if not source.stream:
-            return Following(max_faces=self.max_faces)
+            return Following(max_faces=self.max_faces, pose=self.pose)
         smoother = Smoother() if self.smooth else None
         if not self.track:
-            return Following(smoother=smoother)
+            return Following(smoother=smoother, pose=self.pose)
         faces = self.max_faces or 1
         tracker = Tracker(max_faces=faces, detect_every=self.detect_every, min_score=self.min_score)
-        return Following(tracker, smoother)
+        return Following(tracker, smoother, pose=self.pose)
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What turns frames of one source into faces; both None for still images.
+    """What turns frames of one source into faces; tracker and smoother are None for still images.
 
-    max_faces: how many faces of a still image are kept, best first; None keeps all.
+    max_faces: how many faces of a still image are kept, best first; None keeps all. pose: whether heads' poses are
+    found, from the smoothed points.
     """
 
     tracker: Tracker | None = None
     smoother: Smoother | None = None
     max_faces: int | None = None
+    pose: bool = False
 
     def steps(self, frame: Frame) -> Steps:
         """Look at one frame, for lockstep.together."""
@@ -79,10 +84,14 @@ def follow(
     landmarker.observe = latencies.add
     steps = [following.steps(frame) for frame, following in zip(frames, followings, strict=True)]
     found = together(landmarker, steps, [frame.image for frame in frames], allow)
-    return [
-        _in_time(frame, faces, following, latencies)
-        for frame, faces, following in zip(frames, found, followings, strict=True)
-    ]
+    done = []
+    for frame, some, following in zip(frames, found, followings, strict=True):
+        faces = _in_time(frame, some, following, latencies)
+        if following.pose:
+            height, width = frame.image.shape[:2]
+            faces = with_pose(faces, (height, width), landmarker.spec.landmarks)
+        done.append(faces)
+    return done
 
 
 def _in_time(frame: Frame, found: list[Landmarks], following: Following, latencies: Latencies) -> list[Landmarks]:

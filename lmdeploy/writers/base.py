@@ -18,12 +18,13 @@ class About:
     """What is known of a run at its start.
 
     schema: what the landmarks are. digest: sha256 of the bundle. rate: nominal frames per second of the source, 0
-    where there is none.
+    where there is none. pose: whether the results say how heads are turned.
     """
 
     schema: LandmarkSchema
     digest: str = ""
     rate: float = 0.0
+    pose: bool = False
 
 
 class Sink(Protocol):

@@ -32,7 +32,7 @@ ENDINGS: dict[str, Kind] = {
 }
 STANDARD_OUTPUT = "-"
 OPEN: dict[Kind, Callable[[Path, About], Sink]] = {
-    "csv": lambda path, about: CsvSink(path, about.schema.points),
+    "csv": lambda path, about: CsvSink(path, about.schema.points, pose=about.pose),
     "long": lambda path, about: LongCsvSink(path, about.schema),
     "ndjson": lambda path, _: NdjsonSink(path),
     "coco": CocoSink,

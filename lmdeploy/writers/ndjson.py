@@ -16,6 +16,9 @@ from lmdeploy.writers.lines import LineFile, StandardOutput
 class NdjsonSink:
     """One JSON object a line and face: smoothed `points`, `points_raw`, score, spread, box, digest, provider.
 
+    Where a head's pose was asked for and found: `pose` with yaw, pitch, roll (degrees) and translation_mm, as in
+    lmdeploy.pose.
+
     A killed process leaves whole lines, up to the last frame.
 
     Args:
@@ -40,7 +43,7 @@ class NdjsonSink:
 
 def ndjson_line(frame: Frame, face: Landmarks) -> str:
     """One face as a JSON object and a line end; numbers that are not finite become null."""
-    record = {
+    record: dict[str, object] = {
         "image": frame.name,
         "frame": frame.index,
         "time_ms": frame.time_ms,
@@ -53,6 +56,10 @@ def ndjson_line(frame: Frame, face: Landmarks) -> str:
         "digest": face.digest,
         "provider": face.provider,
     }
+    if (pose := face.pose) is not None:
+        angles = {"yaw": pose.yaw_deg, "pitch": pose.pitch_deg, "roll": pose.roll_deg}
+        turn: dict[str, object] = {name: round(value, 2) for name, value in angles.items()}
+        record["pose"] = turn | {"translation_mm": pose.translation_mm.round(1).tolist()}
     return json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
 
 

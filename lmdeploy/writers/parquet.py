@@ -4,7 +4,8 @@ Columns: image string, frame int64, time_ms float64, track int32, face int32 (nu
 (mean over the points), box_x0 box_y0 box_x1 box_y1 float32 (the box that was cropped), one list<float32> of K values
 each for x, y (smoothed), x_raw, y_raw, point_score and spread; digest and provider string. Positions in image px, an
 integer is a pixel's centre. Null = not known, also inside the lists. Lists rather than 2 K columns, for tables of all
-schemas then have one shape: `x[31]` in DuckDB (counted from 1), `numpy.stack(table.x)` in pandas.
+schemas then have one shape: `x[31]` in DuckDB (counted from 1), `numpy.stack(table.x)` in pandas. Where poses were
+asked for, yaw, pitch and roll (degrees, lmdeploy.pose) stand before x.
 
 The file's key-value metadata: lmdeploy.version, lmdeploy.schema (JSON: names, skeleton, flip pairs, ...) and
 lmdeploy.digest (sha256 of the bundle that the run began with; the column tells of each row).
@@ -31,6 +32,7 @@ from lmdeploy.writers.base import About, unwritable
 FLUSH_FACES = 500
 FLUSH_S = 5.0
 ROW_GROUP = 10_000  # rows of the finished file that are compressed, and read, together: 68 points make 16 MB
+ANGLES = ("yaw", "pitch", "roll")
 LISTS = ("x", "y", "x_raw", "y_raw", "point_score", "spread")
 PART_NAME = "{:09d}.parquet"
 FIRST = PART_NAME.format(0)
@@ -112,6 +114,7 @@ def arrow_schema(pa: Any, about: About) -> Any:
     columns = [("image", pa.string()), ("frame", pa.int64()), ("time_ms", pa.float64()), ("track", pa.int32())]
     columns += [("face", pa.int32()), ("score", pa.float32())]
     columns += [(f"box_{side}", pa.float32()) for side in ("x0", "y0", "x1", "y1")]
+    columns += [(name, pa.float32()) for name in (ANGLES if about.pose else ())]
     columns += [(name, pa.list_(pa.float32())) for name in LISTS]
     columns += [("digest", pa.string()), ("provider", pa.string())]
     metadata = {
@@ -123,10 +126,12 @@ def arrow_schema(pa: Any, about: About) -> Any:
 
 
 def _columns(pa: Any, schema: Any, rows: Sequence[tuple[Frame, int, Landmarks]]) -> list[Any]:
+    angles = _angles if ANGLES[0] in schema.names else _no_columns
     plain = [
         (
             frame.name, frame.index, frame.time_ms, face.track if face.track >= 0 else None, number,
             float(face.score.mean()), face.box.x0, face.box.y0, face.box.x1, face.box.y1,
+            *angles(face),
         )
         for frame, number, face in rows
     ]  # fmt: skip
@@ -137,6 +142,15 @@ def _columns(pa: Any, schema: Any, rows: Sequence[tuple[Frame, int, Landmarks]])
         columns.append(_list_column(pa, values) if faces else pa.array([], schema.field(name).type))
     ends = ([face.digest for face in faces], [face.provider for face in faces])
     return [*columns, *(pa.array(texts, pa.string()) for texts in ends)]
+
+
+def _angles(face: Landmarks) -> tuple[float | None, ...]:
+    pose = face.pose
+    return (None, None, None) if pose is None else (pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
+
+
+def _no_columns(face: Landmarks) -> tuple[float | None, ...]:
+    return ()
 
 
 def _lists(faces: Sequence[Landmarks]) -> dict[str, list[F32]]:

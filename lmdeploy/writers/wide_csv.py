@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 
-from lmdeploy.types import U8, Landmarks
+from lmdeploy.types import U8, HeadPose, Landmarks
 from lmdeploy.video.frame import Frame
 from lmdeploy.writers.lines import LineFile
 
@@ -14,21 +14,24 @@ from lmdeploy.writers.lines import LineFile
 class CsvSink:
     """Points-CSV, one row a face: image,frame,time_ms,track,score,x0,y0,x1,y1,...; an empty cell = not known.
 
-    Smoothed points in image px, to 1/1000 px; score: the mean over the points. lmdeploy.dataset reads it as labels.
+    Smoothed points in image px, to 1/1000 px; score: the mean over the points. With `pose` the columns yaw, pitch and
+    roll (degrees, lmdeploy.pose) stand before x0. lmdeploy.dataset reads it as labels in both forms.
     A killed process leaves whole rows, up to the last frame.
     """
 
     drawn = False
 
-    def __init__(self, path: Path, points: int) -> None:
+    def __init__(self, path: Path, points: int, *, pose: bool = False) -> None:
         """Write the header for so many points."""
-        columns = ["image", "frame", "time_ms", "track", "score", *(f"{a}{k}" for k in range(points) for a in "xy")]
+        self._pose = pose
+        columns = ["image", "frame", "time_ms", "track", "score", *(["yaw", "pitch", "roll"] if pose else [])]
+        columns += [f"{axis}{k}" for k in range(points) for axis in "xy"]
         self._file = LineFile(path, ",".join(columns) + "\n")
 
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None = None) -> None:
         """Add one row a face."""
         if faces:
-            self._file.write("".join(_row(frame, face) for face in faces))
+            self._file.write("".join(_row(frame, face, self._pose) for face in faces))
 
     def close(self) -> None:
         """Flush and close."""
@@ -46,6 +49,11 @@ def quoted(text: str) -> str:
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if set(text) & set(',"\n\r') else text
 
 
-def _row(frame: Frame, face: Landmarks) -> str:
+def _row(frame: Frame, face: Landmarks, pose: bool) -> str:
     cells = [f"{x:.3f},{y:.3f}" if isfinite(x + y) else "," for x, y in face.points.tolist()]
-    return f"{first_cells(frame, face)},{float(face.score.mean()):.4f},{','.join(cells)}\n"
+    turn = f"{_angles(face.pose)}," if pose else ""
+    return f"{first_cells(frame, face)},{float(face.score.mean()):.4f},{turn}{','.join(cells)}\n"
+
+
+def _angles(pose: HeadPose | None) -> str:
+    return ",," if pose is None else f"{pose.yaw_deg:.2f},{pose.pitch_deg:.2f},{pose.roll_deg:.2f}"
