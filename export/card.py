@@ -60,6 +60,7 @@ def _table(measured: tuple[Measured, ...]) -> str:
 
 def _by_landmark(spec: ModelSpec, parities: tuple[Parity, ...]) -> str:
     """Every landmark's 99th percentile of the distance to PyTorch, a column a file; nothing for fp32 alone."""
+    parities = tuple(parity for parity in parities if not parity.precision.startswith("frame"))
     if len(parities) < 2:
         return ""
     names = [parity.precision for parity in parities]

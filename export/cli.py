@@ -20,6 +20,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("source", metavar="CHECKPOINT", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Bundle folder to make.")
 @click.option("--precision", default="fp32", show_default=True, help="Files to make: fp32,fp16,int8.")
+@click.option("--frame", is_flag=True, help="Also files that cut the crops out of whole frames, for GPUs.")
 @click.option("--images", type=FOLDER, help="Real images, for parity and int8 ranges.")
 @click.option("--data", type=FOLDER, help="Labelled folder: NME of every precision; parity and ranges too.")
 @click.option("--held-out", type=FOLDER, help="Labels that training has not seen: scores become probabilities.")
@@ -66,7 +67,7 @@ def _served_as_it_is(source: Path, triton: Path | None) -> Bundle:
     from lmdeploy.bundle import read_bundle
 
     context = click.get_current_context()
-    exporting = ("precision", "images", "data", "held_out", "measured", "note")
+    exporting = ("precision", "frame", "images", "data", "held_out", "measured", "note")
     idle = [n for n in exporting if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
     if triton is None or idle:
         need = "-o BUNDLE, --triton DIR or both" if triton is None else "-o BUNDLE: only an export takes "

@@ -11,9 +11,10 @@ import torch
 
 from export import calibrated_score, crops
 from export.card import card
+from export.frame_files import ALL_FILES, generated_scenes, real_scenes, with_whole_frames
 from export.held_out import fit_score
 from export.parity import Parity, compare, generated_crops
-from export.precision import FILES, Built, build
+from export.precision import Built, build
 from export.reference import reference_crops
 from export.surgery import operate
 from export.to_onnx import to_onnx
@@ -41,7 +42,7 @@ class Request:
     parity and for int8 ranges; without them generated crops are used. data: a labelled folder, for the NME of every
     precision, and for parity and ranges too. held_out: a labelled folder that training has not seen, on which scores
     are calibrated. precisions: of precision.CHOICES. measured: figures to record. name: replaces the recipe's. note:
-    Markdown for the model card.
+    Markdown for the model card. frame: add the files that take whole frames.
     """
 
     source: Path
@@ -53,11 +54,12 @@ class Request:
     measured: tuple[Measured, ...] = ()
     name: str | None = None
     note: str = ""
+    frame: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The bundle on disk and the parities that let it through, fp32 first."""
+    """The bundle on disk and the parities that let it through, fp32 first, whole frames last."""
 
     bundle: Bundle
     parities: tuple[Parity, ...]
@@ -87,12 +89,13 @@ def package(request: Request) -> Exported:
     if request.held_out:
         curve = fit_score(backend, spec, request.held_out)
         model, backend = calibrated_score.write(model, curve), calibrated_score.Calibrated(backend, curve)
-    built = _build(model, request, told, backend)
+    sure = reference_crops(network, spec)
+    built = _build(model, request, told, backend, sure)
     parities = tuple(one.parity for one in built.values())
     files = {
-        **{FILES[name]: one.model for name, one in built.items()},
+        **{ALL_FILES[name]: one.model for name, one in built.items()},
         "weights.safetensors": checkpoint.dump(network, saved.about.model_copy(update={"spec": spec})),
-        "reference.npz": _reference(backend, reference_crops(network, spec)),
+        "reference.npz": _reference(backend, sure),
         "card.md": card(told, request.measured, parities, request.note).encode(),
     }
     numbers = {parity.precision: parity.numbers() for parity in parities}
@@ -109,8 +112,11 @@ def _check(request: Request, spec: ModelSpec) -> None:
         raise InputError(f"{spec.name} finds the points of several schemas: give --images instead of labelled folders")
 
 
-def _build(model: bytes, request: Request, spec: ModelSpec, backend: Backend) -> dict[str, Built]:
-    """Every asked-for file; NME is measured of those that keep to their tolerance."""
+def _build(model: bytes, request: Request, spec: ModelSpec, backend: Backend, sure: U8) -> dict[str, Built]:
+    """Every asked-for file; NME is measured of those that keep to their tolerance.
+
+    sure: crops u8[N,S,S,3] of reference_crops, for whole frames without real images.
+    """
     labelled = boxes_for(read_labelled(request.data, spec.landmarks), "gt") if request.data else None
     shown = labelled or (crops.boxed_images(request.images) if request.images else None)
     seen = generated_crops(spec.crop.size) if shown is None else crops.cut(crops.first(shown), spec.crop)[0]
@@ -124,7 +130,11 @@ def _build(model: bytes, request: Request, spec: ModelSpec, backend: Backend) ->
         return compare(backend, OrtBackend(candidate, None, "cpu"), seen, precision)
 
     built = build(model, request.precisions, ranges, judge)
-    return built if labelled is None else _with_nme(built, spec, backend, labelled)
+    framed = {}
+    if request.frame:
+        scenes = [] if shown is None else list(real_scenes(shown, spec.crop))
+        framed = with_whole_frames(built, scenes or list(generated_scenes(sure)), spec.crop.size)
+    return (built if labelled is None else _with_nme(built, spec, backend, labelled)) | framed
 
 
 def _with_nme(built: dict[str, Built], spec: ModelSpec, backend: Backend, labelled: Boxed) -> dict[str, Built]:

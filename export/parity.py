@@ -17,8 +17,9 @@ BATCH = 32
 class Parity(BaseModel):
     """Distances between two backends over N crops, crop px; only the 99th percentile is gated.
 
-    against: what it was held against. per_landmark_p99_px: by landmark. left_float: convolutions of an int8 file that were left in float because it was
-    over the tolerance with them. nme, nme_pytorch: of both on one labelled folder, per cent; None without one.
+    against: what the file was held against. per_landmark_p99_px: by landmark. left_float: convolutions of an int8 file
+    that were left in float because it was over the tolerance with them. nme, nme_pytorch: of both on one labelled
+    folder, per cent; None without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -118,6 +118,11 @@ def scale_of(matrix: F64) -> float:
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
+def block_side(matrix: F64) -> int:
+    """Side in px of the blocks that `crop_image` averages first: source px per target px rounded down, at least 1."""
+    return max(1, int(1.0 / max(scale_of(matrix), 1e-9)))
+
+
 def crop_image(image: U8, matrix: F64, size: int, out: U8 | None = None) -> U8:
     """Cut a crop u8[size,size,3] out of image u8[H,W,3]; outside the image is black.
 
@@ -127,7 +132,7 @@ def crop_image(image: U8, matrix: F64, size: int, out: U8 | None = None) -> U8:
     """
     import cv2  # loading OpenCV takes 0.1 s, which `import lmdeploy` need not pay
 
-    factor = int(1.0 / max(scale_of(matrix), 1e-9))
+    factor = block_side(matrix)
     if factor >= 2:
         image, matrix = _shrunk_region(image, matrix, size, factor)
     crop = cv2.warpAffine(image, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)

@@ -72,7 +72,7 @@ def test_what_an_export_made_is_served(tiny: Path, tmp_path: Path, monkeypatch: 
     code, out, said = call(tmp_path, "-o", tmp_path / "new", "--triton", tmp_path / "models", "--name", "hands")
     assert (code, out) == (0, f"{tiny}\n{tmp_path / 'models'}\n")
     assert "version 1 of hands, hands_tensorrt" in said
-    exporting = {"source", "out", "images", "data", "held_out", "precisions", "measured", "note", "name"}
+    exporting = {"source", "out", "images", "data", "held_out", "precisions", "measured", "note", "name", "frame"}
     assert [set(request) for request in asked] == [exporting]
 
 

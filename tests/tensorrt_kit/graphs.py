@@ -20,6 +20,7 @@ from tests.tensorrt_kit.operators import summarise
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "operators"
 BUILT_IN = "face68"
+FRAMED = "face68_frame"  # takes whole frames
 QUICK = {
     "hm_r18": "stld_hm_r18",
     "tf_r18": "stld/300w_1.6/stld_tf_r18",
@@ -64,6 +65,11 @@ def export(name: str) -> bytes:
     """The ONNX file of a graph, with random weights and 19 points."""
     if name == BUILT_IN:
         return (resources.files("lmdeploy") / "models" / BUILT_IN / "model.onnx").read_bytes()
+    if name == FRAMED:
+        from export.surgery import operate
+        from export.surgery.whole_frames import take_whole_frames
+
+        return take_whole_frames(operate(export(BUILT_IN)))
     import torch
 
     from export.to_onnx import to_onnx
@@ -97,6 +103,6 @@ def text(summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or [BUILT_IN, *RECIPES]:
+    for each in sys.argv[1:] or [BUILT_IN, FRAMED, *RECIPES]:
         write(each)
         sys.stderr.write(f"{each}\n")

@@ -123,7 +123,8 @@ def summarise(content: bytes) -> dict[str, Any]:
         if name in TOLD:
             facts = TOLD[name](graph, node)
             told[name].extend([] if facts in told[name] else [facts])
-    first = [node.op_type for node in graph.nodes if "images" in node.input]
+    pictures = {"images", "frames"}
+    first = [node.op_type for node in graph.nodes if pictures.intersection(node.input)]
     operators = {
         name: {"count": counts[name], "types": sorted(types[name]), **({"told": told[name]} if told[name] else {})}
         for name in sorted(counts)

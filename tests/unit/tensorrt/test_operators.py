@@ -22,7 +22,7 @@ from tests.tensorrt_kit import facts, graphs
 from tests.tensorrt_kit.operators import TOLD, clips_after_products, summarise
 from tests.tensorrt_kit.restrictions import CHECKS, problems
 
-NAMES = [graphs.BUILT_IN, *graphs.RECIPES]
+NAMES = [graphs.BUILT_IN, graphs.FRAMED, *graphs.RECIPES]
 MODEL = Path(str(resources.files("lmdeploy"))) / "models" / graphs.BUILT_IN
 
 
@@ -54,9 +54,10 @@ def test_every_codec_that_a_recipe_uses_has_a_golden() -> None:
     assert {recipe.load(ref).codec for ref in graphs.RECIPES.values()} | {"subpixel"} == set(CODECS)
 
 
-def test_the_built_in_bundle_is_as_its_golden_says() -> None:
-    content = graphs.export(graphs.BUILT_IN)
-    assert summarise(content) == graphs.golden(graphs.BUILT_IN)
+@pytest.mark.parametrize("name", [graphs.BUILT_IN, graphs.FRAMED])
+def test_the_built_in_bundle_is_as_its_golden_says(name: str) -> None:
+    content = graphs.export(name)
+    assert summarise(content) == graphs.golden(name)
     assert clips_after_products(content) == []
 
 
