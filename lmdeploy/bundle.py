@@ -161,7 +161,12 @@ def find_bundle(name_or_path: str | Path) -> Path:
 
 
 def read_bundle(name_or_path: str | Path) -> Bundle:
-    """Open a bundle after verifying every file; BundleError says what is wrong and what to do."""
+    """Open a bundle after verifying every file.
+
+    Args:
+        name_or_path: the folder, or the name of one that ships with the package (face68).
+    Errors: BundleError, which says what is wrong and what to do.
+    """
     path = find_bundle(name_or_path)
     manifest, digest = _read_manifest(path)
     for name, entry in manifest.files.items():

@@ -26,7 +26,9 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 def read_image(path: str | Path) -> U8:
     """Decode an image file to u8[H,W,3], RGB, turned as its EXIF orientation says.
 
-    Raises InputError that names the file for whatever is missing, empty, truncated or no image.
+    Args:
+        path: the file, of any kind that OpenCV reads; 16 bits are scaled to 8, grey becomes RGB, alpha is dropped.
+    Errors: InputError that names the file for whatever is missing, empty, truncated or no image.
     """
     path = Path(path)
     try:

@@ -37,9 +37,12 @@ class Landmarker:
     """
 
     def __init__(self, model: Model, open_detector: Callable[[], Detector]) -> None:
-        """Join a model and a detector; `open_detector` is called when boxes are first needed.
+        """Join a model and a detector; Landmarker.load does both by name.
 
-        A detector that the bundle has no box map for (spec.detectors) has its boxes taken as landmark boxes.
+        Args:
+            model: open; `close` closes it.
+            open_detector: called when boxes are first needed. A detector that the bundle has no box map for
+                (spec.detectors) has its boxes taken as landmark boxes.
         """
         self.model = model
         self.observe: Observer | None = None
@@ -64,7 +67,7 @@ class Landmarker:
             detector: haar, yunet or whole_image, or an object of yours with `detect(image) -> list[Box]` (BoxFinder);
                 used where `predict` is given no boxes, by one thread at a time.
             yunet: the YuNet ONNX file; needed by, and only by, detector yunet.
-            running: threads, device, backend and schema, as in lmdeploy.model.open_model.
+            running: threads, device, backend, precision and schema, as in lmdeploy.model.open_model.
         Errors: InputError for a detector that is none, and all of lmdeploy.model.open_model.
         """
         from lmdeploy.detect import detector_opener
@@ -115,9 +118,13 @@ class Landmarker:
         return [[next(rest) for _ in some] for some in boxes]
 
     def detect(self, image: U8, *, color: Color = "rgb") -> list[Box]:
-        """Landmark boxes of the faces that the detector finds in u8[H,W,3] (or grey), image px, best score first.
+        """Landmark boxes of the faces that the detector finds, image px, best score first.
 
         They are the detector's own boxes through the bundle's box map, and what `predict` takes as `boxes`.
+
+        Args:
+            image, color: as in `predict`, u8[H,W,3] or grey u8[H,W].
+        Errors: InputError as in `predict`, or for a detector that cannot be opened.
         """
         check_image(image, color)
         with self._lock:

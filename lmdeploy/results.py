@@ -20,7 +20,9 @@ Results = Sequence[Landmarks] | Sequence[Sequence[Landmarks]]
 def to_numpy(results: Results) -> F32:
     """Points f32[N,K,2] of all N faces in order, image px, (x, y); an integer is a pixel's centre.
 
-    Without a face f32[0,0,2]. InputError when the faces are of models with different numbers of landmarks.
+    Args:
+        results: the faces of one image, or a list of such lists. Without a face the answer is f32[0,0,2].
+    Errors: InputError when the faces are of models with different numbers of landmarks.
     """
     faces = [face for _, face in _flat(results)]
     return np.stack([face.points for face in faces]) if _points(faces) else np.empty((0, 0, 2), np.float32)

@@ -76,6 +76,10 @@ class LandmarkSchema(BaseModel):
 def load_schema(name_or_path: str | Path) -> LandmarkSchema:
     """A built-in schema by name, or a user's own from a TOML file.
 
+    Args:
+        name_or_path: one of BUILT_IN, or a file of the same form.
+    Errors: InputError for an unknown name, or a file that is no schema, with what is wrong in it.
+
     >>> load_schema("ibug68").flip_index[0]
     16
     """

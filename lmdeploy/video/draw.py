@@ -20,9 +20,14 @@ REFERENCE = 150.0  # px: a face of this size gets lines 1 px wide
 def draw_faces(image: U8, faces: Sequence[Landmarks], schema: LandmarkSchema, *, doubtful: float = 0.1) -> U8:
     """Draw faces into image u8[H,W,3] RGB, in place, and return it.
 
-    Points whose score is below `doubtful` are orange. Positions are exact to 1/16 px; points that are not finite
-    are left out. A head whose pose is known has three axes of 60 mm: red to its right in a frontal image, green down,
-    blue where its nose points.
+    Positions are exact to 1/16 px; points that are not finite are left out. A head whose pose is known has three axes
+    of 60 mm: red to its right in a frontal image, green down, blue where its nose points.
+
+    Args:
+        image: contiguous; a copy of it where the picture itself is still needed.
+        faces: their `points` (image px), scores, tracks and poses.
+        schema: whose points these are; its skeleton gives the lines.
+        doubtful: points whose score is below it are orange.
     """
     for face in faces:
         _draw_one(image, face, schema, doubtful)

@@ -48,8 +48,11 @@ class ImageSink:
 
 
 def write_image(path: str | Path, image: U8) -> None:
-    """Write u8[H,W,3] RGB as the kind of file that the suffix says, under its name only when complete.
+    """Write a picture, under its name only when complete.
 
+    Args:
+        path: its suffix says the kind of file: .jpg, .png, .bmp, .webp, .tif.
+        image: u8[H,W,3] RGB.
     Errors: InputError for a kind that OpenCV cannot write, or a place that cannot be written.
     """
     import cv2

@@ -13,8 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from lmdeploy.bundle import read_bundle
 from lmdeploy.demo import portrait_path, write_portrait_video
 from lmdeploy.images import read_image
+from lmdeploy.landmarker import Landmarker
+from lmdeploy.site.registry import Alias, add_bundle, set_alias
 from lmdeploy.types import Box
 from lmdeploy.writers.pictures import write_image
 
@@ -41,6 +44,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, frames in FRAMES.items():
         write_portrait_video(folder / name, frames / 30)
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(made: Path) -> Path:
+    """The same, and what the guide speaks of: LABELLED (the model's own points, a pixel off) and SITE."""
+    bundle = read_bundle("face68")
+    with Landmarker.load("face68") as landmarker:
+        (face,) = landmarker.predict(read_image(made / "photo.jpg"), [FACE])
+    cells = ",".join(f"{value + 1:.3f}" for value in face.points.ravel())
+    header = ",".join(["image", *(f"{axis}{k}" for k in range(68) for axis in "xy")])
+    (made / "LABELLED" / "images").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(made / "photo.jpg", made / "LABELLED" / "images" / name)
+    (made / "LABELLED" / "landmarks.csv").write_text(f"{header}\na.jpg,{cells}\nb.jpg,{cells}\n")
+    (made / "SITE").mkdir()
+    add_bundle(made / "SITE", bundle.path)
+    set_alias(made / "SITE", "champion", Alias(digest=bundle.digest, serial=1, event="promote"))
+    return made
 
 
 @pytest.fixture
