@@ -66,10 +66,14 @@ class Camera:
         """End the iteration soon; a plain flag, so that a signal handler may set it."""
         self._stopped = True
 
-    def close(self) -> None:
-        """Stop the thread and free the device; a second call does nothing."""
+    def end(self) -> None:
+        """Stop reading and free the device soon, without waiting for it."""
         self._link.closing.set()
         self.slot.end()
+
+    def close(self) -> None:
+        """Stop the thread and free the device; a second call does nothing."""
+        self.end()
         self._thread.join(timeout=STALL_S + 1.0)  # a read that stands still cannot be interrupted before it gives up
 
     def _wait_for_start(self) -> None:

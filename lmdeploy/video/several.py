@@ -26,9 +26,13 @@ class Ahead:
         self._thread = threading.Thread(target=self._read, name="ahead", daemon=True)
         self._thread.start()
 
+    def end(self) -> None:
+        """Stop reading soon, without waiting for it."""
+        self.slot.end()
+
     def close(self) -> None:
         """Stop the thread, then close the source; a second call does nothing."""
-        self.slot.end()
+        self.end()
         self._thread.join()
         self._source.close()
 
@@ -43,6 +47,7 @@ class Ahead:
             self.slot.end(error)
         finally:
             self.slot.end()
+            self._source.close()  # here, too, for nobody may be left who would
 
 
 class Several:
@@ -80,9 +85,14 @@ class Several:
         """End the wait soon; may be called from a signal handler."""
         self._stopped = True
 
+    def end(self) -> None:
+        """Let all threads end and free their sources soon, without waiting for them."""
+        self._stopped = True
+        for feed in self._feeds:
+            feed.end()
+
     def close(self) -> None:
         """Stop all threads and close all sources; a second call does nothing."""
-        for feed in self._feeds:
-            feed.slot.end()
+        self.end()
         for feed in self._feeds:
             feed.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Stream:
     Of live sources without a face one a step may ask the detector, in turn, so that looking for a face in many of
     them does not hold up those that have one.
 
+    One that is dropped without being closed frees its devices and ends its threads soon after.
+
     In a coroutine `async with` and `async for` do the same: frames are waited for and looked at in a thread of the
     stream's own, so that the event loop is free. A wait that is cancelled closes the stream.
 
@@ -80,6 +83,7 @@ class Stream:
         self._sources = Several(sources)
         self._ready: deque[Seen] = deque()
         self._beside = Beside("stream")
+        weakref.finalize(self, self._sources.end)  # a loop that is left early drops its stream, and may not close it
 
     @property
     def problems(self) -> list[str]:

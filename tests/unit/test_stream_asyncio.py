@@ -8,19 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.stamped_faces import StampDetector, stamp_of, stamped, truth
+from benchmarks.stamped_faces import StampDetector, stamp_of, truth
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import Model, open_model
-from lmdeploy.video.frame import Frame
 from lmdeploy.video.stream import Seen
+from tests.recorded_source import Recorded
 from tests.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,28 +33,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def landmarker(model: Model) -> Landmarker:
     return Landmarker(model, StampDetector)
-
-
-@dataclass
-class Recorded:
-    """Stamped pictures, one after the other; `before` is called with the number of each."""
-
-    place: int
-    count: int
-    before: Callable[[int], object] = lambda number: None
-    stream: bool = True
-    rate: float = 30.0
-    problems: list[str] = field(default_factory=list)
-    closed: int = 0
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(self.count):
-            self.before(index)
-            image = np.ascontiguousarray(stamped(self.place, index)[..., ::-1])
-            yield Frame(image, index, 1000 * index / 30, f"{index}.jpg")
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 def must(event: threading.Event) -> None:
@@ -103,7 +80,7 @@ def test_streams_wait_side_by_side_and_the_event_loop_is_free(landmarker: Landma
         return lambda number: number == 0 or must(gates[2 * (number - 1) + 1 - place])
 
     async def follow(place: int) -> None:
-        async with landmarker.stream(Recorded(place, 4, wait_for_other(place))) as stream:
+        async with landmarker.stream(Recorded(place, 4, before=wait_for_other(place))) as stream:
             async for seen in stream:
                 source, number, _ = stamp_of(seen.frame.image)
                 wanted = truth(source, number, *seen.frame.image.shape[:2])
@@ -134,7 +111,7 @@ def test_more_streams_than_the_loop_has_threads_and_its_own_calls_still_run(land
 
     async def first(place: int) -> Seen:
         nonlocal opened
-        async with landmarker.stream(Recorded(place, 1, lambda _: must(asked))) as stream:
+        async with landmarker.stream(Recorded(place, 1, before=lambda _: must(asked))) as stream:
             opened += 1
             return await anext(stream)
 
@@ -150,7 +127,7 @@ def test_more_streams_than_the_loop_has_threads_and_its_own_calls_still_run(land
 
 def test_cancelling_a_wait_closes_the_stream(landmarker: Landmarker) -> None:
     hold, waits = threading.Event(), asyncio.Event()
-    source = Recorded(0, 9, lambda number: number < 2 or must(hold))
+    source = Recorded(0, 9, before=lambda number: number < 2 or must(hold))
 
     async def follow() -> None:
         async for seen in landmarker.stream(source):
@@ -168,6 +145,25 @@ def test_cancelling_a_wait_closes_the_stream(landmarker: Landmarker) -> None:
         assert source.closed >= 1  # before the cancelled task is over
 
     run(main())
+
+
+def test_opening_that_is_cancelled_leaves_nothing_open(landmarker: Landmarker) -> None:
+    source, slow = Recorded(0, 10**6), threading.Event()
+
+    def open_slowly() -> object:
+        must(slow)
+        return landmarker.stream(source)
+
+    async def main() -> None:
+        task = asyncio.create_task(asyncio.to_thread(open_slowly))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        slow.set()
+
+    run(main())
+    assert source.closed >= 1
 
 
 def test_timeout_between_frames_closes_the_stream_at_the_end_of_with(landmarker: Landmarker) -> None:
@@ -204,7 +200,7 @@ def test_leaving_early_closes_and_may_be_taken_up_before(landmarker: Landmarker)
 
 def test_mistake_in_a_source_reaches_the_coroutine(landmarker: Landmarker) -> None:
     async def main() -> None:
-        async with landmarker.stream(Recorded(0, 3, lambda number: 1 // (2 - number))) as stream:
+        async with landmarker.stream(Recorded(0, 3, before=lambda number: 1 // (2 - number))) as stream:
             with pytest.raises(ZeroDivisionError):
                 [seen async for seen in stream]
 

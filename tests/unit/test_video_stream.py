@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -19,11 +17,11 @@ from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import Model, open_model
 from lmdeploy.video.camera import Camera
 from lmdeploy.video.follow import FollowOptions
-from lmdeploy.video.frame import Frame
 from lmdeploy.video.retry import Retry
 from lmdeploy.video.source import open_source
 from lmdeploy.video.stream import Seen, Stream
 from tests.counting_backend import Counting
+from tests.recorded_source import Recorded
 from tests.tiny_bundle import make_tiny_bundle
 
 SOON = Retry(first_s=0.001, longest_s=0.002, give_up_s=0.3)
@@ -47,31 +45,6 @@ def backend(model: Model) -> Counting:
 @pytest.fixture
 def landmarker(model: Model, backend: Counting, detector: StampDetector) -> Landmarker:
     return Landmarker(Model(model.spec, backend, model.digest), lambda: detector)
-
-
-@dataclass
-class Recorded:
-    """A file of stamped pictures; `pause_s` before each, `fails` after so many."""
-
-    place: int
-    count: int
-    pause_s: float = 0.0
-    fails: int = 10**9
-    stream: bool = True
-    rate: float = 30.0
-    problems: list[str] = field(default_factory=list)
-    closed: int = 0
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(self.count):
-            time.sleep(self.pause_s)
-            if index == self.fails:
-                raise InputError(f"file {self.place} is broken")
-            image = np.ascontiguousarray(stamped(self.place, index)[..., ::-1])
-            yield Frame(image, index, 1000 * index / 30, f"{index}.jpg")
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 def camera(place: int, seconds: float = 0.5, rate: float = 60) -> Camera:
@@ -190,6 +163,21 @@ def test_nothing_is_left_when_the_caller_stops_early(landmarker: Landmarker) -> 
     stream.close()
     assert threading.active_count() == threads
     assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def test_a_loop_that_is_left_frees_the_camera_of_its_dropped_stream(landmarker: Landmarker) -> None:
+    before = set(threading.enumerate())
+    gone = Lives([[stamped(1, 0)]], OSError("off"))
+    captures = Lives([paced(lambda n: stamped(0, n), 60, 60)])
+    recorded = Recorded(2, 10**6)
+    for _ in landmarker.stream([Camera(0, captures), Camera(1, gone, retry=Retry(first_s=100)), recorded]):
+        break
+    end = time.monotonic() + 5
+    while set(threading.enumerate()) - before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+    assert captures.opened[0].released
+    assert recorded.closed >= 1
 
 
 def test_stop_from_another_thread_ends_the_iteration(landmarker: Landmarker) -> None:
