@@ -98,3 +98,11 @@ class Landmarks:
     digest: str = ""
     provider: str = ""
     pose: HeadPose | None = None
+
+    def __repr__(self) -> str:
+        """One line, for 68 points and their scores would fill a screen."""
+        box = ", ".join(f"{edge:.1f}" for edge in (self.box.x0, self.box.y0, self.box.x1, self.box.y1))
+        return (
+            f"Landmarks({len(self.points)} points, mean score {self.score.mean():.2f}, box ({box}), "
+            f"frame {self.frame}, track {self.track})"
+        )

@@ -26,6 +26,12 @@ class Frame:
     at: float | None = None
     part: int = 0
 
+    def __repr__(self) -> str:
+        """One line, without the pixels."""
+        height, width = self.image.shape[:2]
+        time = "" if self.time_ms is None else f", {self.time_ms:.1f} ms"
+        return f"Frame({self.name!r}, {width} x {height} px, index {self.index}{time})"
+
 
 @runtime_checkable
 class Source(Protocol):
