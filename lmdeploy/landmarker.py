@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from lmdeploy.backends.frames import from_frames
 from lmdeploy.errors import BundleError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
 from lmdeploy.given import Color, check_boxes, check_image
@@ -33,7 +34,8 @@ class Landmarker:
             faces = landmarker.predict(rgb_image)
 
     Safe to share among threads: calls take turns. To run calls side by side load one Landmarker per thread.
-    `observe`, when set, is called with ("crop" | "network" | "back_map" | "detect", milliseconds) after each stage.
+    `observe`, when set, is called with ("crop" | "network" | "back_map" | "detect", milliseconds) after each stage; a
+    network that cuts the crops itself has no "crop".
     """
 
     def __init__(self, model: Model, open_detector: Callable[[], Detector]) -> None:
@@ -191,9 +193,12 @@ class Landmarker:
     def _run(self, pairs: Sequence[tuple[U8, Box]], color: Color) -> list[Landmarks]:
         start = perf_counter()
         matrices = [crop_matrix(box, self.spec.crop) for _, box in pairs]
-        crops = self._cut(pairs, matrices, color)
-        start = self._tell("crop", start)
-        prediction = self.model.backend.run(crops)
+        images = [image for image, _ in pairs]
+        prediction = from_frames(self.model.backend, images, matrices) if color == "rgb" else None
+        if prediction is None:
+            crops = self._cut(pairs, matrices, color)
+            start = self._tell("crop", start)
+            prediction = self.model.backend.run(crops)
         start = self._tell("network", start)
         if not np.isfinite(prediction.points).all():
             raise BundleError(

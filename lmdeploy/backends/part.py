@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lmdeploy.backends.base import Backend
-from lmdeploy.types import U8, Prediction
+from lmdeploy.backends.frames import TakesFrames
+from lmdeploy.types import F64, U8, Prediction
 
 
 class PartBackend:
@@ -21,10 +24,18 @@ class PartBackend:
 
     def run(self, crops: U8) -> Prediction:
         """The part's landmarks of crops u8[B,S,S,3] RGB, in crop px."""
-        found, rows = self._inner.run(crops), self._rows
-        nnm = None if found.nnm is None else found.nnm[:, rows]
-        return Prediction(found.points[:, rows], found.score[:, rows], found.spread[:, rows], nnm)
+        return self._part(self._inner.run(crops))
+
+    def run_frames(self, frames: Sequence[U8], index: Sequence[int], matrices: Sequence[F64]) -> Prediction | None:
+        """The part's landmarks as TakesFrames says; None where the backend does not take frames."""
+        found = self._inner.run_frames(frames, index, matrices) if isinstance(self._inner, TakesFrames) else None
+        return None if found is None else self._part(found)
 
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         self._inner.close()
+
+    def _part(self, found: Prediction) -> Prediction:
+        rows = self._rows
+        nnm = None if found.nnm is None else found.nnm[:, rows]
+        return Prediction(found.points[:, rows], found.score[:, rows], found.spread[:, rows], nnm)

@@ -1,0 +1,1 @@
+"""ONNX Runtime with a CUDA provider that is not there."""
