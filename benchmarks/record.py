@@ -7,36 +7,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import re
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from lmdeploy.benchmark.machine import PACKAGES as OF_RUNTIME
+from lmdeploy.benchmark.machine import Machine, installed_versions, this_machine
 from lmdeploy.bundle import write_synced
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = (
-    "landmark-deploy", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "av", "torch", "timm",
-)  # fmt: skip
-
-
-class Machine(BaseModel):
-    """Where a benchmark ran; `label` stands in the file's name and is not a host name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    label: str = Field(pattern=r"^[a-z0-9-]+$")
-    cpu: str
-    cores: int = Field(ge=1)
-    memory_gb: float = Field(gt=0)
-    system: str
+PACKAGES = (*OF_RUNTIME, "av", "torch", "timm")
 
 
 class Record(BaseModel):
@@ -74,7 +58,7 @@ def write_result(
         time=now.isoformat(timespec="seconds"),
         machine=machine,
         cpu=machine.cpu,
-        versions=installed_versions(),
+        versions=installed_versions(PACKAGES),
         commit=current_commit(),
         seeds=tuple(seeds),
         figures=figures,
@@ -103,27 +87,6 @@ def print_figures(figures: dict[str, float]) -> None:
     sys.stdout.flush()
 
 
-def this_machine() -> Machine:
-    """This machine, without its host name."""
-    cpu = _cpu_model()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    words = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", cpu.lower())
-    label = "-".join([*re.findall(r"[a-z0-9]+", words)[:3], f"{cores}c"])
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return Machine(label=label, cpu=cpu, cores=cores, memory_gb=round(_memory_bytes() / 2**30, 1), system=system)
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the packages that matter, where they are installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def current_commit() -> str:
     """The checkout's commit, with `+changes` where tracked files differ; `unknown` outside a checkout."""
     root = Path(__file__).parent
@@ -136,18 +99,3 @@ def current_commit() -> str:
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "unknown"
-
-
-def _memory_bytes() -> int:
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 2**30

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import platform
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from lmdeploy import __version__
 from lmdeploy.backends.cores import default_threads
 from lmdeploy.errors import DeviceError, LmdeployError
+from lmdeploy.own_process import ask
 from lmdeploy.probe import ENGINES
 
 TIMEOUT_S = 900  # the first engine of TensorRT takes minutes to build
@@ -84,13 +82,11 @@ def examine() -> Report:
     return Report(
         machine=f"{platform.system()} {platform.machine()}",
         threads=default_threads(),
-        gpu=_gpu(),
+        gpu=gpu(),
         versions=versions,
         trials=tuple(attempt(name) for name in ENGINES),
         clashes=clashes([name for name, found in versions.items() if found]),
-        missing={
-            name: f"pip install landmark-deploy with {PACKAGES[name]}" for name in PACKAGES if not versions[name]
-        },
+        missing={name: _advice(*about) for name, about in PACKAGES.items() if not versions[name]},
     )
 
 
@@ -123,37 +119,20 @@ def clashes(packages: Sequence[str]) -> tuple[str, ...]:
 
 def attempt(name: str, command: Sequence[str] = (sys.executable, "-m", "lmdeploy.probe")) -> Trial:
     """Try one engine in a process of its own: one that dies or hangs is a result, too."""
-    try:
-        done = subprocess.run([*command, name], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return Trial(engine=name, works=False, provider="", problem=f"no answer within {TIMEOUT_S} s")
-    try:
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-        return Trial(engine=name, works=not answer["problem"], **answer)
-    except (ValueError, IndexError):
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Trial(engine=name, works=False, provider="", problem=f"its process {_end(done.returncode)}: {said}")
+    answer = ask([*command, name], TIMEOUT_S)
+    return Trial(**{"engine": name, "works": not answer["problem"], "provider": "", **answer})
 
 
 def _advice(extra: str, purpose: str) -> str:
     return f"pip install 'landmark-deploy[{extra}]', for {purpose}"
 
 
-def _end(code: int) -> str:
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def _gpu() -> str:
+def gpu() -> str:
     """The first GPU and what its driver supports, or why there is none."""
     try:
         from lmdeploy.backends.tensorrt.cuda import Device
 
-        gpu = Device(0).gpu
+        found = Device(0).gpu
     except LmdeployError as error:
         return f"none: {error}"
-    return f"{gpu.name}, compute capability {gpu.sm}, driver for CUDA {gpu.driver}"
+    return f"{found.name}, compute capability {found.sm}, driver for CUDA {found.driver}"
