@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import Box
@@ -37,3 +39,14 @@ def check_boxes(boxes: Sequence[Sequence[Box]], images: int) -> None:
         wrong = next((type(box).__name__ for box in some if not isinstance(box, Box)), None)
         if wrong is not None:
             raise InputError(f"a box is given as {wrong}: give lmdeploy.Box(x0, y0, x1, y1) in image px")
+
+
+@contextmanager
+def checked_options() -> Iterator[None]:
+    """Turns what pydantic says of the options made inside into an InputError about the first that is wrong."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name} = {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error

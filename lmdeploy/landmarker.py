@@ -12,7 +12,7 @@ import numpy as np
 from lmdeploy.backends.frames import from_frames
 from lmdeploy.errors import BundleError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
-from lmdeploy.given import Color, check_boxes, check_image
+from lmdeploy.given import Color, check_boxes, check_image, checked_options
 from lmdeploy.model import Model, Running, open_model
 from lmdeploy.types import F32, F64, U8, Box, Landmarks, Prediction
 
@@ -154,14 +154,15 @@ class Landmarker:
             smooth: One-Euro filter; `points_raw` stand beside `points`.
             give_up_s: end a live source that was lost for so long; by default it is tried again for ever.
             warn: takes a sentence when a live source is lost and when it is back.
-        Errors: InputError when a source cannot be opened.
+        Errors: InputError for an option that makes no sense, or a source that cannot be opened.
         """
         from lmdeploy.video.follow import FollowOptions
         from lmdeploy.video.stream import Stream, open_sources
 
-        whole_image = self._opened_detector().name == "whole_image"
-        options = FollowOptions(max_faces=max_faces, detect_every=detect_every, smooth=smooth, track=not whole_image)
-        return Stream(self, open_sources(source, give_up_s, warn), options.following)
+        track = self._opened_detector().name != "whole_image"
+        with checked_options():
+            options = FollowOptions(max_faces=max_faces, detect_every=detect_every, smooth=smooth, track=track)
+            return Stream(self, open_sources(source, give_up_s, warn), options.following)
 
     def close(self) -> None:
         """Free the session; a second call does nothing."""

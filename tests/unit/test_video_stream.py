@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -196,6 +197,19 @@ def test_sources_are_opened_from_what_people_type_and_all_or_none(landmarker: La
     with pytest.raises(InputError, match="no such file"):
         landmarker.stream([ready, tmp_path / "missing.mp4"])
     assert ready.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"max_faces": 0}, "max_faces = 0: input should be greater than or equal to 1"),
+        ({"detect_every": "often"}, "detect_every = 'often': input should be a valid integer"),
+        ({"give_up_s": -1.0}, "give_up_s = -1.0: input should be greater than or equal to 0"),
+    ],
+)
+def test_an_option_without_sense_is_one_sentence(landmarker: Landmarker, option: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        landmarker.stream("rtsp://localhost:1/nothing", **option)
 
 
 def test_whole_image_detector_is_not_tracked(model: Model) -> None:
