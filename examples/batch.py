@@ -1,6 +1,6 @@
 """A folder of pictures into one array and one table; what cannot be read is named, the rest is done.
 
-python examples/batch.py images/
+python examples/batch.py images/     (the table needs the extra `pandas`)
 """
 
 import sys
