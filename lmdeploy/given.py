@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from lmdeploy.errors import InputError
-from lmdeploy.types import Box
+from lmdeploy.types import U8, Box
 
 Color = Literal["rgb", "bgr"]
 
@@ -50,3 +50,13 @@ def checked_options() -> Iterator[None]:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{name} = {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def as_rgb(image: U8, color: Color) -> U8:
+    """u8[H,W,3] RGB of a grey, RGB or BGR image; an RGB image is returned as it is."""
+    if image.ndim == 3 and color == "rgb":
+        return image
+    import cv2
+
+    code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(image, code), np.uint8)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -12,7 +13,7 @@ import numpy as np
 from lmdeploy.backends.frames import from_frames
 from lmdeploy.errors import BundleError
 from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
-from lmdeploy.given import Color, check_boxes, check_image, checked_options
+from lmdeploy.given import Color, as_rgb, check_boxes, check_image, checked_options
 from lmdeploy.model import Model, Running, open_model
 from lmdeploy.types import F32, F64, U8, Box, Landmarks, Prediction
 
@@ -164,6 +165,16 @@ class Landmarker:
             options = FollowOptions(max_faces=max_faces, detect_every=detect_every, smooth=smooth, track=track)
             return Stream(self, open_sources(source, give_up_s, warn), options.following)
 
+    @contextmanager
+    def observed(self, observe: Observer) -> Iterator[None]:
+        """Meanwhile `observe` is told the stages instead, of this thread alone: others' calls wait until the end."""
+        with self._lock:
+            before, self.observe = self.observe, observe
+            try:
+                yield
+            finally:
+                self.observe = before
+
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         with self._lock:
@@ -181,7 +192,7 @@ class Landmarker:
         start = perf_counter()
         detector = self._opened_detector()
         box_map = self.spec.detectors.get(detector.name, BoxMap())
-        boxes = [box_map.apply(box) for box in detector.detect(_as_rgb(image, color))]
+        boxes = [box_map.apply(box) for box in detector.detect(as_rgb(image, color))]
         self._tell("detect", start)
         return sorted(boxes, key=lambda box: -box.score)
 
@@ -218,7 +229,7 @@ class Landmarker:
             if image.ndim == 3 and color == "rgb":
                 crop_image(image, matrix, size, slot)
             else:  # turning the crop is cheaper than turning the frame
-                slot[...] = _as_rgb(crop_image(image, matrix, size), color)
+                slot[...] = as_rgb(crop_image(image, matrix, size), color)
         return self._crops[: len(pairs)]
 
     def _back_map(self, prediction: Prediction, matrices: list[F64], boxes: list[Box]) -> list[Landmarks]:
@@ -236,13 +247,3 @@ class Landmarker:
         if self.observe is not None:
             self.observe(stage, (now - start) * 1e3)
         return now
-
-
-def _as_rgb(image: U8, color: Color) -> U8:
-    """u8[H,W,3] RGB of a grey, RGB or BGR image; an RGB image is returned as it is."""
-    if image.ndim == 3 and color == "rgb":
-        return image
-    import cv2
-
-    code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
