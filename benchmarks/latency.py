@@ -1,139 +1,118 @@
-"""How much the package adds to the bare ONNX Runtime call, and how fast the default model is.
+"""Every figure of speed on a processor: the package, the networks, tracking and video.
 
-    python -m benchmarks.latency [--quick] [--model BUNDLE] [--hm-r18 BUNDLE]
+    python -m benchmarks.latency [--quick] [--cache FOLDER] [--data LABELLED] [--compile] [--model BUNDLE]
 
-Each pair is a block of `Landmarker.predict(frame, [box])` (crop, network, back-mapping) and a block of the bare
-`session.run` on the same crop, turn about, in the same session with the same threads; which of the two goes first
-alternates. A pair's ratio is the ratio of the blocks' medians; `overhead` is the median ratio over all pairs.
+What is compared runs side by side in interleaved pairs (pairs.py), batch 1, with the same threads; a figure is the
+median over the pairs of a pair's ratio. Networks: HM and TF on ResNet-18 and HRNet-W18, 68 points at 256 px, random
+weights (networks.py); `--quick` takes HM-R18 alone. Each group is explained in the file that measures it.
 
-Figures: overhead, frame and box to landmarks over the bare call, of HM with ResNet-18 at 256 px (--hm-r18, or made
-with random weights); hm_r18_ms, median ms of that; face68_ms and face68_overhead, the same of --model; face68_bare_ms
-and face68_no_spin_ms, the bare call with threads that wait awake (the default) or asleep.
+latency_bare.py   overhead: frame and box to landmarks over the bare ONNX Runtime call, HM-R18; face68_overhead: of
+                  --model; face68_ms, face68_bare_ms, face68_no_spin_ms: its medians, the last with threads that wait
+                  asleep
+latency_ways.py   speedup_ort_NETWORK, speedup_best_cpu_NETWORK: ONNX Runtime in fp32, and the engine that `auto` takes
+                  (OpenVINO in bf16), over PyTorch eager with decoding on the host; speedup_channels_last_NETWORK,
+                  speedup_compiled_NETWORK: PyTorch's other ways over the same; NETWORK_WAY_ms: medians.
+                  conv_rate_share: multiply-adds per second of HM-R18 in the best engine over those of plain
+                  convolutions in it; conv_gflops: the latter
+latency_video.py  face68_track_ms: decoded 720p frame to smoothed landmarks of one tracked face, median;
+                  face68_track_p99_ms, face68_track_ort_ms; video_fps: 720p H.264 to annotated MP4, the whole command.
+                  best_cpu_nme_loss: NME of --model in the best engine less that in fp32, per cent, on --data
+
+What int8 and graph surgery gain stands in precision.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from benchmarks.hm_r18 import make_hm_r18
+from benchmarks.latency_bare import over_bare
+from benchmarks.latency_video import make_video, nme_loss, tracked, whole_file
+from benchmarks.latency_ways import SLOWER, of_network, share_of_rate
+from benchmarks.networks import NETWORKS, SEED, make_bundle, operated
+from benchmarks.pairs import FULL, QUICK, Plan
 from benchmarks.record import print_figures, write_result
-from lmdeploy.backends.ort import OrtBackend
-from lmdeploy.bundle import read_bundle
-from lmdeploy.geometry import crop_image, crop_matrix
-from lmdeploy.landmarker import Landmarker
-from lmdeploy.types import U8, Box
+from lmdeploy.predict import PredictOptions
 
-FRAME_HW = (720, 1280)
-FACE_PX = 260  # the landmark box's side: a person at a desk in a 720p picture
-SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Pairs of blocks, and seconds of calls in each block."""
-
-    pairs: int
-    block_s: float
-
-
-QUICK, FULL = Plan(pairs=9, block_s=0.35), Plan(pairs=15, block_s=1.0)
+IN_QUICK = "hm_r18"
+Found = dict[str, Any]
 
 
 def main() -> None:
     """Measure, print the figures, and in full mode write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores; writes no record")
-    parser.add_argument("--model", default="face68", help="the default model, a bundle")
-    parser.add_argument("--hm-r18", type=Path, help="bundle of HM with ResNet-18 at 256 px; made when not given")
-    parser.add_argument("--threads", type=int, help="threads of the network; default: cores, at most 4")
-    given = parser.parse_args()
+    given = _options()
     plan = QUICK if given.quick else FULL
     with tempfile.TemporaryDirectory() as scratch:
-        heavy_model = given.hm_r18 or make_hm_r18(Path(scratch) / "hm-r18").path
-        light, heavy = (measure(model, given.threads, plan) for model in (given.model, heavy_model))
-    figures = {
-        "overhead": heavy["overhead"],
-        "hm_r18_ms": heavy["predict_ms"],
+        figures, details = measure(given, plan, Path(scratch))
+    if not given.quick:
+        write_result("latency", figures, {"pairs": plan.pairs, "block_s": plan.block_s} | details, [SEED])
+    print_figures(figures)
+
+
+def measure(given: argparse.Namespace, plan: Plan, scratch: Path) -> tuple[dict[str, float], Found]:
+    """Figures by name, and what they were computed from."""
+    cache = given.cache or scratch / "exports"
+    heavy = make_bundle(IN_QUICK, cache, scratch / IN_QUICK).path
+    bare = {"hm_r18": over_bare(heavy, given.threads, plan), "face68": over_bare(given.model, given.threads, plan)}
+    names = [IN_QUICK] if given.quick else list(NETWORKS)
+    ways = {
+        name: of_network(name, operated(name, cache), given.threads, plan, compile_too=given.compile) for name in names
+    }
+    rate = share_of_rate(operated(IN_QUICK, cache), given.threads, plan)
+    mode = "quick" if given.quick else "full"
+    video = make_video(scratch / "portrait.mp4", mode)
+    track = tracked(given.model, given.threads, video, mode)
+    command = PredictOptions(
+        source=str(video), model=given.model, save=scratch / "annotated.mp4", threads=given.threads
+    )
+    file = whole_file(command, mode)
+    figures = _of_package(bare) | _of_networks(ways) | _of_video(track, file)
+    figures |= {"conv_rate_share": rate["share"], "conv_gflops": rate["gflops"]["convolutions"]}
+    details: Found = {"bare": bare, "networks": ways, "conv_rate": rate, "track": track, "video": file}
+    if given.data:
+        details["nme"] = nme_loss(given.model, given.data)
+        figures["best_cpu_nme_loss"] = details["nme"]["loss"]
+    return figures, details
+
+
+def _of_package(bare: Found) -> dict[str, float]:
+    light = bare["face68"]
+    return {
+        "overhead": bare["hm_r18"]["overhead"],
+        "hm_r18_ms": bare["hm_r18"]["predict_ms"],
         "face68_ms": light["predict_ms"],
         "face68_overhead": light["overhead"],
         "face68_bare_ms": light["bare_ms"],
         "face68_no_spin_ms": light["bare_without_spinning_ms"],
     }
-    if not given.quick:
-        details = {"pairs": plan.pairs, "block_s": plan.block_s, "face68": light, "hm_r18": heavy}
-        write_result("latency", figures, details, [SEED])
-    print_figures(figures)
 
 
-def measure(model: str | Path, threads: int | None, plan: Plan) -> dict[str, Any]:
-    """Medians, spread and every pair of one model."""
-    frame, box = scene()
-    with Landmarker.load(model, threads=threads, backend="onnxruntime") as landmarker:
-        rule = landmarker.spec.crop
-        crop = crop_image(frame, crop_matrix(box, rule), rule.size)[None]
-        backend = landmarker.model.backend
-        assert isinstance(backend, OrtBackend), "the bare call is ONNX Runtime's"
-        names, session = backend.outputs, backend.session
-        calm = OrtBackend(read_bundle(model).file("model.onnx"), backend.threads, spin=False)
-        ways: list[Callable[[], object]] = [
-            lambda: landmarker.predict(frame, [box]),
-            lambda: session.run(names, {"images": crop}),
-            lambda: calm.run(crop),
-        ]
-        pairs = interleaved(ways, plan)
-        about = {"size": rule.size, "threads": backend.threads, "provider": backend.provider}
-    ours, bare = pairs[:, 0], pairs[:, 1]
-    ratios = ours / bare
+def _of_networks(ways: Found) -> dict[str, float]:
+    kinds = ("speedup_ort", "speedup_best_cpu", *(f"speedup_{way}" for way in SLOWER))
+    speedups = {f"{kind}_{name}": one[kind] for name, one in ways.items() for kind in kinds if kind in one}
+    return speedups | {f"{name}_{way}_ms": one[f"{way}_ms"] for name, one in ways.items() for way in one["ways"]}
+
+
+def _of_video(track: Found, file: Found) -> dict[str, float]:
     return {
-        **about,
-        "overhead": float(np.median(ratios)),
-        "overhead_iqr": np.quantile(ratios, [0.25, 0.75]).tolist(),
-        "predict_ms": float(np.median(ours)),
-        "bare_ms": float(np.median(bare)),
-        "bare_without_spinning_ms": float(np.median(pairs[:, 2])),
-        "pairs_ms": pairs.tolist(),
+        "face68_track_ms": track["auto"]["median_ms"],
+        "face68_track_p99_ms": track["auto"]["p99_ms"],
+        "face68_track_ort_ms": track["onnxruntime"]["median_ms"],
+        "video_fps": file["fps"],
     }
 
 
-def interleaved(ways: list[Callable[[], object]], plan: Plan) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Median ms of each way in each pair, f64[pairs, ways]; calls turn about inside a pair, its start alternates."""
-    for way in ways:
-        _block(way, plan.block_s / 2)  # warm up
-    found = np.zeros((plan.pairs, len(ways)))
-    for pair in range(plan.pairs):
-        order = range(len(ways)) if pair % 2 == 0 else reversed(range(len(ways)))
-        for index in order:
-            found[pair, index] = _block(ways[index], plan.block_s)
-    return found
-
-
-def scene() -> tuple[U8, Box]:
-    """A 720p frame of smooth noise and a face-sized box; what is in the picture does not change the time."""
-    import cv2
-
-    rng = np.random.default_rng(SEED)
-    small = rng.integers(0, 255, (45, 80, 3), np.uint8)
-    frame = np.asarray(cv2.resize(small, FRAME_HW[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
-    return frame, Box(500.0, 220.0, 500.0 + FACE_PX, 220.0 + FACE_PX)
-
-
-def _block(way: Callable[[], object], seconds: float) -> float:
-    """Median ms of a call, over as many as fit into `seconds`, at least five."""
-    times: list[float] = []
-    end = perf_counter() + seconds
-    while len(times) < 5 or perf_counter() < end:
-        start = perf_counter()
-        way()
-        times.append(1e3 * (perf_counter() - start))
-    return float(np.median(times))
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="HM-R18, under 50 s on 2 cores; writes no record")
+    parser.add_argument("--cache", type=Path, help="keeps exports here: an HRNet's takes minutes; default: nowhere")
+    parser.add_argument("--data", type=Path, help="a folder labelled with --model's schema, for best_cpu_nme_loss")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too: minutes of compiling")
+    parser.add_argument("--model", default="face68", help="the default model, a bundle")
+    parser.add_argument("--threads", type=int, help="threads of the network; default: cores, at most 4")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What surgery and int8 gain in ONNX Runtime on this processor.
 
-    python -m benchmarks.precision [--quick] [--hm-r18 BUNDLE] [--threads N]
+    python -m benchmarks.precision [--quick] [--cache FOLDER | --hm-r18 BUNDLE] [--threads N]
 
 HM with ResNet-18 at 256 px, random weights (they do not change the speed), one crop at a time: the file as the
 exporter wrote it, the same after surgery, and both in int8 (u8 activations, s8 weights), of which the first keeps its
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.hm_r18 import make_hm_r18
-from benchmarks.latency import FULL, QUICK, Plan, interleaved
+from benchmarks.networks import SIZE, exported
+from benchmarks.pairs import FULL, QUICK, Plan, interleaved
 from benchmarks.record import print_figures, write_result
 from export.parity import generated_crops
 from export.quantise.calibrate import Ranges
@@ -43,13 +43,13 @@ def main() -> None:
     """Measure, print the figures, and in full mode write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores; writes no record")
+    parser.add_argument("--cache", type=Path, help="keeps the export here, as latency.py does; default: nowhere")
     parser.add_argument("--hm-r18", type=Path, help="bundle of HM with ResNet-18 as the exporter wrote it; else made")
     parser.add_argument("--threads", type=int, help="threads of the network; default: cores, at most 4")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = read_bundle(given.hm_r18) if given.hm_r18 else make_hm_r18(Path(scratch) / "hm-r18")
-        files = variants(bundle.file("model.onnx").read_bytes(), bundle.spec.crop.size)
-        found = measure(files, bundle.spec.crop.size, given.threads, QUICK if given.quick else FULL)
+        plain, size = _plain(given.hm_r18, given.cache or Path(scratch))
+        found = measure(variants(plain, size), size, given.threads, QUICK if given.quick else FULL)
     figures = found.pop("figures")
     if not given.quick:
         write_result("precision", figures, found, [0])
@@ -92,6 +92,14 @@ def measure(files: dict[str, bytes], size: int, threads: int | None, plan: Plan)
         "threads": backends[0].threads,
         "size": size,
     }
+
+
+def _plain(bundle: Path | None, cache: Path) -> tuple[bytes, int]:
+    """The file as the exporter wrote it, and the side of its crops."""
+    if bundle is None:
+        return exported("hm_r18", cache), SIZE
+    given = read_bundle(bundle)
+    return given.file("model.onnx").read_bytes(), given.spec.crop.size
 
 
 def _small(model: bytes, scheme: Scheme, crops: U8) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.latency import FULL, Plan, interleaved
+from benchmarks.pairs import FULL, Plan, interleaved
 from benchmarks.record import print_figures, write_result
 from export.to_onnx import to_onnx
 from lmdeploy.backends.openvino import OpenVINOBackend

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import precision, record
-from benchmarks.latency import Plan
+from benchmarks.pairs import Plan
 from export.to_onnx import to_onnx
 from lmdeploy.bundle import Bundle, ModelSpec, write_bundle
 from lmdeploy.geometry import CropRule
