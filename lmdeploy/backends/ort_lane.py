@@ -67,13 +67,17 @@ class OrtLane:
         for name, buffer in self._inputs.items():
             buffer.host[: len(batch[name])] = batch[name]
             self._stream.upload(buffer)
+        self.replay()
+        for buffer in self._outputs.values():
+            self._stream.download(buffer)
+        self._waiting = True
+
+    def replay(self) -> None:
+        """Queue the network alone, on what already lies on the GPU."""
         try:
             self._session.run_with_iobinding(self._binding, self._options)
         except load_errors() as error:
             raise DeviceError(f"{CUDA} fails ({first_line(error)}); give fewer crops at once") from error
-        for buffer in self._outputs.values():
-            self._stream.download(buffer)
-        self._waiting = True
 
     def finish(self) -> Named:
         """The outputs by name, all rows, once they are there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Protocol, TypeVar
 
 from lmdeploy.types import Array
@@ -33,7 +34,9 @@ def turn_about(work: Iterable[tuple[Sequence[Lane[Batch]], Batch]]) -> Iterator[
     waiting: deque[Lane[Batch]] = deque()
     try:
         for lanes, batch in work:
-            lane = next((lane for lane in lanes if all(lane is not other for other in waiting)), lanes[0])
+            free = (lane for lane in lanes if all(lane is not other for other in waiting))
+            oldest = (lane for lane in waiting if any(lane is other for other in lanes))
+            lane = next(chain(free, oldest))
             while any(lane is other for other in waiting):
                 yield waiting.popleft().finish()
             lane.start(batch)

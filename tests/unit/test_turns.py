@@ -41,8 +41,8 @@ def test_results_come_in_order_with_any_number_of_lanes(lanes: int, count: int) 
 
 def test_the_next_batch_is_started_before_the_last_one_is_waited_for() -> None:
     log: list[str] = []
-    list(turn_about(given([Noted("a", log), Noted("b", log)], 3)))
-    assert log == ["a+0", "b+1", "a-0", "a+2", "b-1", "a-2"]
+    list(turn_about(given([Noted("a", log), Noted("b", log)], 5)))
+    assert log == ["a+0", "b+1", "a-0", "a+2", "b-1", "b+3", "a-2", "a+4", "b-3", "a-4"]
 
 
 def test_an_error_waits_for_what_is_queued() -> None:

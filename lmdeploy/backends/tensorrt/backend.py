@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from lmdeploy.backends.tensorrt.lane import Lane, open_engine
 from lmdeploy.backends.tensorrt.library import load, make_logger, version
 from lmdeploy.backends.tensorrt.options import BuildOptions
 from lmdeploy.backends.tensorrt.signature import signature_of_engine
+from lmdeploy.backends.turns import turn_about
 from lmdeploy.errors import BundleError, InputError
 from lmdeploy.types import F32, U8, Array, Prediction
 
 BUCKETS = (1, 4, 16, 64)
 PROVIDER = "TensorRT"
+LANES = 2
+"""For batches of one size, so that one is copied while the other computes."""
 
 
 class TensorRTBackend:
@@ -68,7 +73,7 @@ class TensorRTBackend:
         self.size, self.points, self.outputs = signature.size, signature.points, list(signature.outputs)
         self._origin, self._trt, self._logger = origin, trt, logger
         self._engine: Any = engine
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, list[Lane]] = {}
         self._lock = threading.Lock()
 
     def run(self, crops: U8) -> Prediction:
@@ -79,7 +84,7 @@ class TensorRTBackend:
         largest = max(self._profiles)
         with self._lock:
             self._device.use()  # a property of the thread, and threads may change between calls
-            parts = [self._run_part(crops[at : at + largest]) for at in range(0, len(crops), largest)]
+            parts = list(turn_about(self._in_turn([crops[at : at + largest] for at in range(0, len(crops), largest)])))
         return Prediction(*(_joined([part[name] for part in parts], self._shape(name)) for name in self.outputs))
 
     def close(self) -> None:
@@ -87,16 +92,19 @@ class TensorRTBackend:
         lanes, self._lanes, self._engine = self._lanes, {}, None
         if lanes:
             self._device.use()
-        for lane in lanes.values():
+        for lane in [lane for some in lanes.values() for lane in some]:
             lane.close()
 
-    def _run_part(self, crops: U8) -> dict[str, Array]:
-        """Outputs of at most the largest bucket."""
-        batch = min(b for b in self._profiles if b >= len(crops))
-        if batch not in self._lanes:
-            profile = self._profiles[batch]
-            self._lanes[batch] = Lane(self._device, self._trt, self._engine, batch, profile, self._logger)
-        return self._lanes[batch].run(crops)
+    def _in_turn(self, parts: list[U8]) -> Iterator[tuple[list[Lane], U8]]:
+        """Parts of at most the largest bucket, each with the lanes of its own; a second one where there is more."""
+        turns: Counter[int] = Counter()
+        for part in parts:
+            batch = min(b for b in self._profiles if b >= len(part))
+            turns[batch] += 1
+            lanes, profile = self._lanes.setdefault(batch, []), self._profiles[batch]
+            if len(lanes) < min(turns[batch], LANES):
+                lanes.append(Lane(self._device, self._trt, self._engine, batch, profile, self._logger))
+            yield lanes, part
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return (self.points, 2) if name == "points" else (self.points,)

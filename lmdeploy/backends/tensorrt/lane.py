@@ -37,6 +37,7 @@ class Lane:
     def __init__(self, device: Device, trt: Any, engine: Any, batch: int, profile: int, logger: Any) -> None:
         """Allocate, run once on zeros, then capture."""
         self._logger = logger
+        self._count = 0
         self._stack = ExitStack()
         try:
             self._stream = Stream(device)
@@ -57,17 +58,25 @@ class Lane:
         """Whether runs replay a CUDA graph; otherwise the kernels are queued one by one, with the same result."""
         return self._graph is not None
 
-    def run(self, crops: U8) -> dict[str, Array]:
-        """Outputs by name, of n <= B crops u8[n,S,S,3]; the rows up to B are filled with black."""
-        count, images = len(crops), self._buffers["images"].host
-        images[:count] = crops
-        images[count:] = 0
+    def start(self, batch: U8) -> None:
+        """Queue n <= B crops u8[n,S,S,3]; the rows up to B are filled with black."""
+        self._count, images = len(batch), self._buffers["images"].host
+        images[: self._count] = batch
+        images[self._count :] = 0
         if self._graph is None:
             self._enqueue()
         else:
             self._graph.launch()
+
+    def finish(self) -> dict[str, Array]:
+        """Wait for them: outputs by name."""
         self._stream.wait()
-        return {name: buffer.host[:count].copy() for name, buffer in self._outputs()}
+        return {name: buffer.host[: self._count].copy() for name, buffer in self._outputs()}
+
+    def replay(self) -> None:
+        """Queue the network alone, on what already lies on the GPU."""
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise failed("running the network", self._logger)
 
     def close(self) -> None:
         """Free everything; a second call does nothing."""
@@ -100,8 +109,7 @@ class Lane:
 
     def _enqueue(self) -> None:
         self._stream.upload(self._buffers["images"])
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise failed("running the network", self._logger)
+        self.replay()
         for _, buffer in self._outputs():
             self._stream.download(buffer)
 

@@ -46,7 +46,7 @@ def test_results_stay_when_the_next_batch_runs(trt: FakeTensorRT, content: bytes
 
 def test_a_batch_runs_in_the_smallest_bucket_that_holds_it(trt: FakeTensorRT, content: bytes, tmp_path: Path) -> None:
     backend = make(content, tmp_path)
-    for count in (1, 3, 4, 5, 19):
+    for count in (1, 3, 4, 5, 8):
         backend.run(crops(count))
     assert trt.called("set_input_shape") == [("images", (b, 32, 32, 3)) for b in (1, 4, 8)]
     assert trt.called("set_optimization_profile_async") == [(0,), (1,), (1,)]
@@ -79,6 +79,19 @@ def test_the_second_run_of_a_size_is_one_launch(trt: FakeTensorRT, content: byte
     backend.run(crops(4))
     assert len(trt.called("execute_async_v3")) == queued == 2  # a warm-up, then the capture
     assert trt.cuda.count("cudaGraphLaunch") == launched + 1
+
+
+def test_of_a_large_call_the_next_batch_is_queued_before_the_last_is_waited_for(
+    trt: FakeTensorRT, content: bytes, tmp_path: Path
+) -> None:
+    backend = make(content, tmp_path)
+    backend.run(crops(40))
+    trt.cuda.calls.clear()
+    backend.run(crops(40))
+    queued = [call for call in trt.cuda.calls if call in ("cudaGraphLaunch", "cudaStreamSynchronize")]
+    launch, wait = "cudaGraphLaunch", "cudaStreamSynchronize"
+    assert queued == [launch, launch, *[wait, launch] * 3, wait, wait]
+    assert len(trt.called("create_execution_context")) == 2
 
 
 @pytest.mark.parametrize("why", ["capture", "instantiate", "end"])
