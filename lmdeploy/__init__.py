@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmdeploy.pose import head_pose
     from lmdeploy.results import to_numpy, to_pandas
     from lmdeploy.schema import LandmarkSchema, load_schema
+    from lmdeploy.show.live import Show
     from lmdeploy.types import Box, HeadPose, Landmarks
     from lmdeploy.video.champion import Champion
     from lmdeploy.video.draw import draw_faces
@@ -55,6 +56,7 @@ _HOME = {
     "LmdeployError": "errors",
     "MissingExtraError": "errors",
     "Seen": "video.stream",
+    "Show": "show.live",
     "Stream": "video.stream",
     "Writers": "writers.several",
     "draw_faces": "video.draw",
@@ -89,6 +91,7 @@ __all__ = [
     "LmdeployError",
     "MissingExtraError",
     "Seen",
+    "Show",
     "Stream",
     "Writers",
     "draw_faces",

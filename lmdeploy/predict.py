@@ -13,7 +13,9 @@ from lmdeploy.backends.base import BackendName, Device, Precision
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.pose import check_head_pose
+from lmdeploy.show.choose import Shown, open_view
 from lmdeploy.video.champion import Champion
+from lmdeploy.video.connect import shown
 from lmdeploy.video.follow import Following, FollowOptions
 from lmdeploy.video.frame import Source
 from lmdeploy.video.pipeline import Summary, run
@@ -29,10 +31,11 @@ class PredictOptions(BaseModel):
     source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
     site's champion instead of `model`. yunet: YuNet's model file. out: outputs, their kind is told from the name
     (lmdeploy.writers.choose). csv, ndjson, save: outputs, too; ndjson `-` is standard output, and so is giving no
-    output at all; save is a folder for pictures or an .mp4 file.
+    output at all (nor show); save is a folder for pictures or an .mp4 file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
-    pose: tell how heads are turned (lmdeploy.pose), in CSV, NDJSON and Parquet, and draw it.
+    show: on the screen, in a window or the browser. pose: tell how heads are turned (lmdeploy.pose), in CSV, NDJSON
+    and Parquet, and draw it.
     give_up_s: end a live source that was lost for so long; None tries it again for ever.
     """
 
@@ -56,6 +59,7 @@ class PredictOptions(BaseModel):
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
+    show: bool = False
     pose: bool = False
     give_up_s: float | None = Field(default=None, ge=0)
 
@@ -78,7 +82,16 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
             check_head_pose(model.spec.landmarks)
         about = About(model.spec.landmarks, model.digest, source.rate, options.pose)
         sinks: list[Sink] = [*open_sinks(_outputs(options, source), about), *extra]
-        return run(source, landmarker, _following(options, source), sinks)
+        for sink in sinks:  # `run` closes them, too; but the view may fail to open
+            closing.callback(sink.close)
+        view = open_view(model.spec.landmarks, source, shown(options.source), warn) if options.show else None
+        if view is None:
+            return run(source, landmarker, _following(options, source), sinks)
+        closing.callback(view.close)
+        summary = run(source, landmarker, _following(options, source), [Shown(view), *sinks])
+        if not summary.interrupted:
+            view.wait()
+        return summary
 
 
 def raise_if_incomplete(summary: Summary) -> None:
@@ -139,7 +152,7 @@ def _outputs(options: PredictOptions, source: Source) -> list[Output]:
         outputs.append(Output("csv", options.csv))
     if options.save is not None:
         outputs.append(Output("mp4" if options.save.suffix.lower() == ".mp4" else "images", options.save))
-    if options.ndjson is not None or not outputs:
+    if options.ndjson is not None or not (outputs or options.show):
         lines = options.ndjson or "-"
         outputs.append(Output("ndjson", None if lines == "-" else Path(lines)))
     own = {file.parent.resolve() for file in source.paths} if isinstance(source, ImageFiles) else set()

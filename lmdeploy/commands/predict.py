@@ -31,6 +31,7 @@ OUT = (
 @click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
 @click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Below it: face lost.")
+@click.option("--show", is_flag=True, help="On the screen: in a window where OpenCV has one, else in the browser.")
 @click.option("--pose", is_flag=True, help="Yaw, pitch and roll of heads, in CSV, NDJSON, Parquet and pictures.")
 @click.option(
     "--give-up", "give_up_s", type=click.FloatRange(0), help="Seconds until a lost live source ends; default: never."

@@ -16,7 +16,7 @@ from lmdeploy.video.draw import draw_faces
 from lmdeploy.video.follow import Following, follow
 from lmdeploy.video.frame import Frame, Source, Stoppable
 from lmdeploy.video.latency import Latencies, StageLatency
-from lmdeploy.writers.base import Sink
+from lmdeploy.writers.base import SeenEnough, Sink
 
 STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame", "age")
 
@@ -51,7 +51,7 @@ def run(source: Source, landmarker: Callable[[], Landmarker], following: Followi
     """
     summary, latencies = Summary(), Latencies()
     start = perf_counter()
-    with interruptible(source) as stop, ExitStack() as closing:
+    with interruptible(source, *sinks) as stop, ExitStack() as closing:
         closing.callback(source.close)
         for sink in sinks:
             closing.callback(sink.close)
@@ -68,7 +68,7 @@ def run(source: Source, landmarker: Callable[[], Landmarker], following: Followi
                 summary.with_face += bool(faces)
                 if stop.is_set():
                     break
-        except BrokenPipeError:  # whoever read standard output has seen enough
+        except (BrokenPipeError, SeenEnough):  # BrokenPipeError: whoever read standard output has seen enough
             pass
     summary.interrupted, summary.problems = stop.is_set(), source.problems
     found = latencies.summary()
@@ -100,10 +100,10 @@ def _timed(source: Source, latencies: Latencies) -> Iterator[Frame]:
 
 
 @contextmanager
-def interruptible(source: object = None) -> Iterator[threading.Event]:
+def interruptible(*parts: object) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; a second one is a KeyboardInterrupt. In other threads it is never set.
 
-    source: one that can be stopped does not go on waiting for a picture that may never come.
+    parts: those that can be stopped do not go on waiting for a picture, or a person, that may never come.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -114,8 +114,9 @@ def interruptible(source: object = None) -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        if isinstance(source, Stoppable):
-            source.stop()
+        for part in parts:
+            if isinstance(part, Stoppable):
+                part.stop()
 
     before = signal.signal(signal.SIGINT, note)
     try:

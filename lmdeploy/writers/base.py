@@ -27,6 +27,10 @@ class About:
     pose: bool = False
 
 
+class SeenEnough(Exception):
+    """Whoever takes the results wants no more; raised by a sink's `write` before it has taken the frame."""
+
+
 class Sink(Protocol):
     """Takes the results of a stream, frame by frame."""
 
