@@ -81,9 +81,9 @@ def follow(
         latencies: takes the milliseconds of each stage.
         allow: who may use the detector now.
     """
-    landmarker.observe = latencies.add
     steps = [following.steps(frame) for frame, following in zip(frames, followings, strict=True)]
-    found = together(landmarker, steps, [frame.image for frame in frames], allow)
+    with landmarker.observed(latencies.add):
+        found = together(landmarker, steps, [frame.image for frame in frames], allow)
     done = []
     for frame, some, following in zip(frames, found, followings, strict=True):
         faces = _in_time(frame, some, following, latencies)

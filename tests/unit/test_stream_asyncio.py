@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.stamped_faces import StampDetector, stamp_of, truth
+from benchmarks.stamped_faces import StampDetector, stamp_of, stamped, truth
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import Model, open_model
 from lmdeploy.video.stream import Seen
+from tests.counting_backend import Counting
 from tests.recorded_source import Recorded
 from tests.tiny_bundle import make_tiny_bundle
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +142,27 @@ def test_cancelling_a_wait_closes_the_stream(landmarker: Landmarker) -> None:
     run(main())
 
 
+def test_each_stream_counts_its_own_stages_and_an_observer_stays(model: Model) -> None:
+    slow = Counting(model.backend, pause_s=0.003)  # so that the other stream's turn comes in between
+    landmarker = Landmarker(Model(model.spec, slow, model.digest), StampDetector)
+    heard: list[str] = []
+    landmarker.observe = lambda stage, _: heard.append(stage)
+
+    async def calls(place: int, frames: int) -> int:
+        async with landmarker.stream(Recorded(place, frames)) as stream:
+            assert len([seen async for seen in stream]) == frames
+            return stream.stages["back_map"].calls
+
+    async def main() -> None:
+        first, second = await asyncio.gather(calls(0, 40), calls(1, 25))
+        assert (first, second) == (41, 26)  # the first frame is looked at twice, see Tracker
+
+    run(main())
+    assert heard == []
+    landmarker.detect(np.ascontiguousarray(stamped(0, 0)[..., ::-1]))
+    assert heard == ["detect"]
+
+
 def test_opening_that_is_cancelled_leaves_nothing_open(landmarker: Landmarker) -> None:
     source, slow = Recorded(0, 10**6), threading.Event()
 
@@ -205,40 +221,3 @@ def test_mistake_in_a_source_reaches_the_coroutine(landmarker: Landmarker) -> No
                 [seen async for seen in stream]
 
     run(main())
-
-
-PROGRAM = """
-import asyncio, sys
-from benchmarks.scripted_camera import Lives
-from benchmarks.stamped_faces import StampDetector, stamped
-from lmdeploy.landmarker import Landmarker
-from lmdeploy.model import open_model
-from lmdeploy.video.camera import Camera
-from lmdeploy.video.retry import Retry
-
-async def main():
-    landmarker = Landmarker(open_model(sys.argv[1], threads=1, backend="onnxruntime"), StampDetector)
-    gone = Camera(0, Lives([[stamped(0, 0)]], OSError("off")), retry=Retry(first_s=100))
-    async for seen in landmarker.stream(gone):
-        print("seen", flush=True)
-
-asyncio.run(main())
-"""
-
-
-def test_ctrl_c_while_a_camera_is_gone_ends_the_program(model: Model, tmp_path: Path) -> None:
-    bundle = make_tiny_bundle(tmp_path / "tiny").path
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(bundle)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "seen\n"
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT, errors
-    assert errors.strip().endswith("KeyboardInterrupt")
