@@ -72,7 +72,10 @@ class Show:
         return self._stop.is_set()
 
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None = None) -> None:
-        """Show a frame, whose pixels must not be changed any more; `picture` is not used: viewers' threads draw."""
+        """Show a frame, whose pixels must not be changed any more, with its faces (frame px).
+
+        picture: not used, for viewers' threads draw; writers are given u8[H,W,3] RGB here.
+        """
         self._finite = frame.at is None
         self._board.put(frame, faces)
 
