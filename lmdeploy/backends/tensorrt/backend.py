@@ -95,6 +95,15 @@ class TensorRTBackend:
         for lane in [lane for some in lanes.values() for lane in some]:
             lane.close()
 
+    def lane(self, crops: U8) -> Lane:
+        """The lane for such a batch, u8[B,S,S,3], with these crops on the GPU; for benchmarks."""
+        with self._lock:
+            self._device.use()
+            ((lanes, part),) = self._in_turn([crops])
+            lanes[0].start(part)
+            lanes[0].finish()
+        return lanes[0]
+
     def _in_turn(self, parts: list[U8]) -> Iterator[tuple[list[Lane], U8]]:
         """Parts of at most the largest bucket, each with the lanes of its own; a second one where there is more."""
         turns: Counter[int] = Counter()
