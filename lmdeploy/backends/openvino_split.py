@@ -5,6 +5,9 @@ version; two models with a precision each work in all of them. The cut is before
 which there is no other. So the layer that makes the maps and their decoding are in fp32, and of a network for
 coordinates everything behind the projection: the transformer and its head, or the fully connected layers.
 
+Maps cross the cut with their channels last, which is how convolutions of both models hold them. With the channels
+first each model would turn all of them around, which took a seventh of HM-R18's time and more of an HRNet's.
+
 On face68 and real faces the 99th percentile of the distance to fp32 is 0.18 px with the maps in bf16 (one model), 0.08
 px cut in two.
 """
@@ -16,6 +19,9 @@ from typing import Any, NamedTuple
 CONVOLUTIONS = frozenset(
     {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData"}
 )
+
+
+CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 class Halves(NamedTuple):
@@ -39,14 +45,13 @@ def split(model: Any) -> Halves | None:
     if not any(node.get_type_name() in CONVOLUTIONS and node.get_name() in body for node in nodes):
         return None
     crossing = [(output, edges) for output in _outputs(nodes, body) if (edges := _edges_out(output, body))]
-    halves = ov.Model([op.result(_narrowed(output)) for output, _ in crossing], model.get_parameters(), "body")
+    halves = ov.Model([op.result(_packed(output)) for output, _ in crossing], model.get_parameters(), "body")
     first = halves.clone()
     inputs = []
-    for output, edges in crossing:
-        wide = output.get_element_type() == ov.Type.f32
-        source = op.parameter(output.get_partial_shape(), ov.Type.bf16 if wide else output.get_element_type())
+    for (output, edges), result in zip(crossing, halves.get_results(), strict=True):
+        source = op.parameter(result.get_output_partial_shape(0), result.get_element_type())
         for edge in edges:
-            edge.replace_source_output((op.convert(source, "f32") if wide else source).output(0))
+            edge.replace_source_output(_unpacked(source.output(0), output))
         inputs.append(source)
     return Halves(first, ov.Model(model.get_results(), inputs, "tail"))
 
@@ -71,8 +76,31 @@ def _edges_out(output: Any, body: set[str]) -> list[Any]:
     return [edge for edge in output.get_target_inputs() if edge.get_node().get_name() not in body]
 
 
-def _narrowed(output: Any) -> Any:
-    import openvino as ov
+def _packed(output: Any) -> Any:
+    """What of a node's output crosses the cut: floats as bf16, maps with their channels last."""
     from openvino import opset13 as op
 
-    return op.convert(output, "bf16").output(0) if output.get_element_type() == ov.Type.f32 else output
+    if not _is_float(output):
+        return output
+    small = op.convert(output, "bf16")
+    return (op.transpose(small, CHANNELS_LAST) if _is_map(output) else small).output(0)
+
+
+def _unpacked(source: Any, output: Any) -> Any:
+    """The same on the other side as `output` was."""
+    from openvino import opset13 as op
+
+    if not _is_float(output):
+        return source
+    turned = op.transpose(source, CHANNELS_FIRST).output(0) if _is_map(output) else source
+    return op.convert(turned, "f32").output(0)
+
+
+def _is_float(output: Any) -> bool:
+    import openvino as ov
+
+    return bool(output.get_element_type() == ov.Type.f32)
+
+
+def _is_map(output: Any) -> bool:
+    return int(output.get_partial_shape().rank.get_length()) == 4
