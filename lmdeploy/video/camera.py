@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from lmdeploy.errors import InputError
+from lmdeploy.video.ahead import LOOK_S
 from lmdeploy.video.connect import STALL_S, Connection, Picture, open_connection, shown
 from lmdeploy.video.frame import Frame
 from lmdeploy.video.retry import Link, Retry
 from lmdeploy.video.slot import Slot
 from lmdeploy.video.timeline import Timeline
-
-LOOK_S = 0.2  # how soon a waiting consumer sees that it shall stop
 
 
 class Camera:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8
+from lmdeploy.video.ahead import Ahead
 from lmdeploy.video.frame import Frame, Source
 
 MISSING = 0.02  # share of the promised frames that may be absent: containers are often off by a frame or two
@@ -22,7 +23,7 @@ DECODER_THREADS = 1  # each further one holds more frames in memory and takes a 
 
 
 def open_video(path: Path, address: str = "") -> Source:
-    """The frames of a video file; InputError when it holds no video that can be read.
+    """The frames of a video file, read ahead; InputError when it holds no video that can be read.
 
     address: where it is read from when that is not the path, which then only names it.
     """
@@ -31,8 +32,8 @@ def open_video(path: Path, address: str = "") -> Source:
     try:
         import av
     except ImportError:
-        return OpenCVVideo(path, address)
-    return PyAVVideo(path, av, address)
+        return Ahead(OpenCVVideo(path, address))
+    return Ahead(PyAVVideo(path, av, address))
 
 
 class PyAVVideo:

@@ -9,45 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from lmdeploy.errors import LmdeployError
-from lmdeploy.video.camera import LOOK_S, Camera
+from lmdeploy.video.ahead import LOOK_S, Ahead
+from lmdeploy.video.camera import Camera
 from lmdeploy.video.frame import Frame, Source
-from lmdeploy.video.slot import Slot
-
-
-class Ahead:
-    """A file, or any other source, read one frame ahead in a thread; every frame is taken."""
-
-    def __init__(self, source: Source) -> None:
-        """Start reading."""
-        self.problems = source.problems
-        self.slot = Slot(every=True)
-        self._source = source
-        self._thread = threading.Thread(target=self._read, name="ahead", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop reading soon, without waiting for it."""
-        self.slot.end()
-
-    def close(self) -> None:
-        """Stop the thread, then close the source; a second call does nothing."""
-        self.end()
-        self._thread.join()
-        self._source.close()
-
-    def _read(self) -> None:
-        try:
-            for frame in self._source:
-                if not self.slot.put(lambda now=frame: now):  # type: ignore[misc]  # the default binds this frame
-                    break
-        except (LmdeployError, OSError) as error:
-            self.problems.append(str(error))
-        except Exception as error:  # noqa: BLE001  # a mistake in the program reaches the consumer
-            self.slot.end(error)
-        finally:
-            self.slot.end()
-            self._source.close()  # here, too, for nobody may be left who would
 
 
 class Several:
@@ -59,11 +23,13 @@ class Several:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         """Start reading all of them."""
-        self._feeds = [source if isinstance(source, Camera) else Ahead(source) for source in sources]
+        self._feeds = [source if isinstance(source, Camera | Ahead) else Ahead(source) for source in sources]
         self._news = threading.Event()
         self._stopped = False
         for feed in self._feeds:
             feed.slot.on_change = self._news.set
+            if isinstance(feed, Ahead):
+                feed.start()
 
     @property
     def problems(self) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from lmdeploy.errors import InputError
 from lmdeploy.writers.base import About, Sink
+from lmdeploy.writers.behind import Behind
 from lmdeploy.writers.coco import CocoSink
 from lmdeploy.writers.long_csv import LongCsvSink
 from lmdeploy.writers.mp4 import Mp4Sink
@@ -37,7 +38,7 @@ OPEN: dict[Kind, Callable[[Path, About], Sink]] = {
     "ndjson": lambda path, _: NdjsonSink(path),
     "coco": CocoSink,
     "parquet": ParquetSink,
-    "mp4": lambda path, about: Mp4Sink(path, about.rate),
+    "mp4": lambda path, about: Behind(Mp4Sink(path, about.rate)),
     "images": lambda path, _: ImageSink(path),
 }
 

@@ -84,7 +84,7 @@ def test_all_are_opened_in_order(tmp_path: Path) -> None:
     names = ["p.csv", "p.long.csv", "p.ndjson", "p.json", "p.parquet", "p.mp4", "out"]
     sinks = open_sinks([output_of(str(tmp_path / name)) for name in names], ABOUT)
     kinds = [type(sink).__name__ for sink in sinks]
-    expected = ["CsvSink", "LongCsvSink", "NdjsonSink", "CocoSink", "ParquetSink", "Mp4Sink", "ImageSink"]
+    expected = ["CsvSink", "LongCsvSink", "NdjsonSink", "CocoSink", "ParquetSink", "Behind", "ImageSink"]
     assert kinds == expected
     assert [sink.drawn for sink in sinks] == [False, False, False, False, False, True, True]
     for sink in sinks:
