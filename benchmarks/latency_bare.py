@@ -14,14 +14,12 @@ import numpy as np
 
 from benchmarks.pairs import Plan, as_details, quartiles, ratio, timed
 from lmdeploy.backends.ort import OrtBackend
+from lmdeploy.benchmark.scene import scene
 from lmdeploy.geometry import crop_image, crop_matrix
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.single_file import read_model
-from lmdeploy.types import U8, Box
 
-FRAME_HW = (720, 1280)
-FACE_PX = 260  # the landmark box's side: a person at a desk in a 720p picture
-SEED = 0
+__all__ = ["over_bare", "scene"]
 
 
 def over_bare(model: str | Path, threads: int | None, plan: Plan) -> dict[str, Any]:
@@ -50,13 +48,3 @@ def over_bare(model: str | Path, threads: int | None, plan: Plan) -> dict[str, A
         **{f"{name}_ms": float(np.median(ms)) for name, ms in times.items()},
         "ways": as_details(times),
     }
-
-
-def scene() -> tuple[U8, Box]:
-    """A 720p frame of smooth noise and a face-sized box; what is in the picture does not change the time."""
-    import cv2
-
-    rng = np.random.default_rng(SEED)
-    small = rng.integers(0, 255, (45, 80, 3), np.uint8)
-    frame = np.asarray(cv2.resize(small, FRAME_HW[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
-    return frame, Box(500.0, 220.0, 500.0 + FACE_PX, 220.0 + FACE_PX)

@@ -1,4 +1,4 @@
-"""What benchmarks/latency.py is made of: turns, networks and their cache, counted multiply-adds, the authors' way."""
+"""What benchmarks/latency.py is made of: networks and their cache, counted multiply-adds, the authors' way."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from benchmarks import latency_bare, latency_ways, networks, pairs
+from benchmarks import latency_bare, latency_ways, networks
 from benchmarks.conv_rate import conv_chain, gmacs
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.model import open_model
 from tests.unit.training.conftest import SMALL_RESNET
 from training.models import Network, heatmap
-
-
-def test_pairs_take_turns() -> None:
-    calls: list[int] = []
-    pairs.interleaved([lambda: calls.append(0), lambda: calls.append(1)], pairs.Plan(pairs=4, block_s=0.0))
-    blocks = [calls[i] for i in range(0, len(calls), 5)]
-    assert blocks == [0, 1, 0, 1, 1, 0, 0, 1, 1, 0]  # two of warm-up, then pairs that alternate in who begins
 
 
 def test_scene_holds_its_box() -> None:
