@@ -23,8 +23,11 @@ FOLDER = "locks"
 def writer(site: Path, name: str, *, wait_s: float = 5.0) -> Iterator[int]:
     """Hold the lock `name` of a site; yields its file descriptor (pass it to a child that works for the holder).
 
-    Raises InputError that names the other process when it is still held after `wait_s` seconds.
+    Raises InputError that names the other process when it is still held after `wait_s` seconds, or where the system
+    has no such locks.
     """
+    if os.name == "nt":
+        raise InputError("a site needs Linux or macOS, for its locks: on Windows run 'lmdeploy site' under WSL")
     path = site / FOLDER / f"{name}.lock"
     path.parent.mkdir(exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

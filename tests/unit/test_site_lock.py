@@ -17,6 +17,15 @@ HOLD = "from pathlib import Path; from lmdeploy.site.lock import writer; import 
 with writer(Path(sys.argv[1]), 'refresh'): print('held', flush=True); time.sleep(60)"
 
 
+def test_windows_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "site"  # made before: pathlib asks for the system's name, too
+    with monkeypatch.context() as patch:
+        patch.setattr("lmdeploy.site.lock.os.name", "nt")
+        with pytest.raises(InputError, match="needs Linux or macOS"), writer(place, "refresh"):
+            pass
+    assert not place.exists()
+
+
 def test_second_writer_is_told_who_holds_it(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
     with child:
