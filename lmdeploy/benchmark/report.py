@@ -54,8 +54,9 @@ class Speedup(_Frozen):
 class Measured(_Frozen):
     """One way that works.
 
-    stages: crop, network and back_map of a frame with one known box, detect of a whole frame. known_box: a frame with
-    one face whose box is known, as most frames of a video are, to landmarks; found_box: with the detector before it.
+    stages: crop (not where the graph crops), network and back_map of a frame with one known box, detect of a whole
+    frame. known_box: a frame with one face whose box is known, as most frames of a video are, to landmarks; found_box:
+    with the detector before it.
     start_mb, peak_mb: resident memory of a process of its own before the model was opened, and at its peak.
     """
 

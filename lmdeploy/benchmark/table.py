@@ -37,8 +37,11 @@ def report_tables(report: Report) -> Iterator[Table]:
     yield _throughput(report)
     if report.failed:
         table = Table("way", "why it does not run here", title="not measured")
+        same: dict[tuple[str, str], list[str]] = {}
         for one in report.failed:
-            table.add_row(f"{one.backend} {one.device} {one.precision}", escape(one.reason))
+            same.setdefault((f"{one.backend} {one.device}", one.reason), []).append(one.precision)
+        for (engine, reason), precisions in same.items():
+            table.add_row(f"{engine} {', '.join(precisions)}", escape(reason))
         yield table
 
 
