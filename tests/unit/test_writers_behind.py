@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.frame import Frame
+from lmdeploy.writers.base import Sink
 from lmdeploy.writers.behind import WAITING, Behind
+from lmdeploy.writers.mp4 import Mp4Sink
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -106,3 +109,14 @@ def test_a_sink_that_was_given_nothing_only_closes() -> None:
     inner = Slow()
     Behind(inner).close()
     assert (inner.seen, inner.closed) == ([], 1)
+
+
+def test_a_video_has_the_same_bytes_as_without_the_thread(tmp_path: Path) -> None:
+    sinks: list[Sink] = [Mp4Sink(tmp_path / "plain.mp4", 30.0), Behind(Mp4Sink(tmp_path / "behind.mp4", 30.0))]
+    for index in range(35):
+        picture = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+        for sink in sinks:
+            sink.write(Frame(picture, index, 1000 * index / 30, ""), [], picture)
+    for sink in sinks:
+        sink.close()
+    assert (tmp_path / "behind.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()
