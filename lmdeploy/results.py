@@ -37,7 +37,8 @@ def to_pandas(
 ) -> Any:
     """A pandas.DataFrame with the columns of the CSV files.
 
-    wide: one row a face: image, frame, time_ms, track, score (mean over the points), x0, y0, x1, y1, ...
+    wide: one row a face: image, frame, time_ms, track, score (mean over the points), x0, y0, x1, y1, ...; where a face
+    has its pose, yaw, pitch and roll (degrees, lmdeploy.pose) before x0.
     long: one row a landmark: image, frame, time_ms, track, face, landmark, name, x, y, score, spread.
     Positions in image px; what is not known is missing (NaN, <NA>, None). `track` is of pandas' Int64.
 
@@ -70,6 +71,9 @@ def to_pandas(
 
 def _wide(pandas: Any, table: Any, faces: list[Landmarks], points: int) -> Any:
     table["score"] = np.array([face.score.mean() for face in faces], np.float32)
+    if any(face.pose is not None for face in faces):
+        for angle in ("yaw", "pitch", "roll"):
+            table[angle] = [getattr(face.pose, f"{angle}_deg", np.nan) for face in faces]
     columns = [f"{axis}{k}" for k in range(points) for axis in "xy"]
     positions = pandas.DataFrame(to_numpy(faces).reshape(len(faces), 2 * points), columns=columns)
     return pandas.concat([table, positions], axis=1)

@@ -16,6 +16,7 @@ from lmdeploy.detect import open_detector
 from lmdeploy.geometry import crop_matrix, transform, whole_image_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.pose import with_pose
+from lmdeploy.results import to_pandas
 from lmdeploy.schema import load_schema
 from lmdeploy.types import Box, Landmarks
 from lmdeploy.video.draw import AXES, draw_faces
@@ -63,6 +64,15 @@ def test_every_format_holds_the_same_angles(face: Landmarks, tmp_path: Path) -> 
     np.testing.assert_allclose([found["yaw"], found["pitch"], found["roll"]], TURN, atol=0.1)
     np.testing.assert_allclose(found["translation_mm"], [0, -30, 300], atol=2)
     assert "pose" not in second
+
+
+def test_pandas_table_equals_the_csv_file(face: Landmarks, tmp_path: Path) -> None:
+    faces = [*with_pose([face], HW, IBUG), face]
+    write(tmp_path, faces)
+    table = to_pandas(faces, images=["a.png"])
+    wanted = pd.read_csv(tmp_path / "landmarks.csv", dtype={"track": "Int64"})
+    pd.testing.assert_frame_equal(table, wanted, check_dtype=False, atol=6e-3)
+    assert "yaw" not in to_pandas([face]).columns
 
 
 def test_csv_with_angles_is_still_read_as_labels(face: Landmarks, tmp_path: Path) -> None:
