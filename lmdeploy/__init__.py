@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lmdeploy.video.champion import Champion
     from lmdeploy.video.draw import draw_faces
     from lmdeploy.video.frame import Frame
+    from lmdeploy.video.smooth import OneEuroConfig
     from lmdeploy.video.stream import Seen, Stream
     from lmdeploy.writers.pictures import write_image
     from lmdeploy.writers.several import Writers
@@ -55,6 +56,7 @@ _HOME = {
     "Landmarks": "types",
     "LmdeployError": "errors",
     "MissingExtraError": "errors",
+    "OneEuroConfig": "video.smooth",
     "Seen": "video.stream",
     "Show": "show.live",
     "Stream": "video.stream",
@@ -90,6 +92,7 @@ __all__ = [
     "Landmarks",
     "LmdeployError",
     "MissingExtraError",
+    "OneEuroConfig",
     "Seen",
     "Show",
     "Stream",

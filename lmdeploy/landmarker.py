@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lmdeploy.bundle import ModelSpec
     from lmdeploy.detect import BoxFinder, Detector
+    from lmdeploy.video.smooth import OneEuroConfig
     from lmdeploy.video.stream import Given, Stream
 
 Observer = Callable[[str, float], None]
@@ -139,7 +140,7 @@ class Landmarker:
         *,
         max_faces: int = 1,
         detect_every: int = 30,
-        smooth: bool = True,
+        smooth: bool | OneEuroConfig = True,
         give_up_s: float | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> Stream:
@@ -152,7 +153,7 @@ class Landmarker:
         Args:
             source: what `lmdeploy predict` takes, an opened source, or a list of such.
             max_faces: followed in each source; detect_every: see Tracker.
-            smooth: One-Euro filter; `points_raw` stand beside `points`.
+            smooth: One-Euro filter, or how hard (lmdeploy.OneEuroConfig); `points_raw` stand beside `points`.
             give_up_s: end a live source that was lost for so long; by default it is tried again for ever.
             warn: takes a sentence when a live source is lost and when it is back.
         Errors: InputError for an option that makes no sense, or a source that cannot be opened.

@@ -19,6 +19,7 @@ from lmdeploy.video.connect import shown
 from lmdeploy.video.follow import Following, FollowOptions
 from lmdeploy.video.frame import Source
 from lmdeploy.video.pipeline import Summary, run
+from lmdeploy.video.smooth import OneEuroConfig
 from lmdeploy.video.source import ImageFiles, open_source
 from lmdeploy.video.track import MIN_SCORE
 from lmdeploy.writers.base import About, Sink
@@ -34,6 +35,7 @@ class PredictOptions(BaseModel):
     output at all (nor show); save is a folder for pictures or an .mp4 file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
+    smooth_cutoff, smooth_beta, smooth_speed_cutoff: min_cutoff, beta and d_cutoff of OneEuroConfig.
     show: on the screen, in a window or the browser. pose: tell how heads are turned (lmdeploy.pose), in CSV, NDJSON
     and Parquet, and draw it.
     give_up_s: end a live source that was lost for so long; None tries it again for ever.
@@ -52,6 +54,9 @@ class PredictOptions(BaseModel):
     save: Path | None = None
     landmarks: str | None = None
     smooth: bool = True
+    smooth_cutoff: float = Field(default=OneEuroConfig().min_cutoff, gt=0)
+    smooth_beta: float = Field(default=OneEuroConfig().beta, ge=0)
+    smooth_speed_cutoff: float = Field(default=OneEuroConfig().d_cutoff, gt=0)
     threads: int | None = None
     device: Device = "auto"
     backend: BackendName = "auto"
@@ -134,11 +139,14 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
 
 
 def _following(options: PredictOptions, source: Source) -> Following:
+    smoothing = OneEuroConfig(
+        min_cutoff=options.smooth_cutoff, beta=options.smooth_beta, d_cutoff=options.smooth_speed_cutoff
+    )
     follow = FollowOptions(
         max_faces=options.max_faces,
         detect_every=options.detect_every,
         min_score=options.min_score,
-        smooth=options.smooth,
+        smooth=options.smooth and smoothing,
         track=options.detector != "whole_image",
         pose=options.pose,
     )

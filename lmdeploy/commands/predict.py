@@ -14,6 +14,11 @@ OUT = (
     ".parquet, .mp4 or a folder/ (annotated pictures), '-' (NDJSON on standard output). Several may be given."
 )
 
+ABOVE_0 = click.FloatRange(0, min_open=True)
+CUTOFF = "Hz. Higher: a face at rest trembles more, slow motion lags less."
+BETA = "Hz per face size a second. Higher: less lag in motion, more trembling in it."
+SPEED_CUTOFF = "Hz. Higher: a sudden motion is followed sooner, noise is taken for motion more often."
+
 
 @click.command()
 @click.argument("source")
@@ -27,6 +32,9 @@ OUT = (
 @click.option("--ndjson", help="One JSON object a face and line; '-' is standard output (the default output).")
 @click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="One-Euro filter on streams.")
+@click.option("--smooth-cutoff", type=ABOVE_0, default=1.0, show_default=True, help=CUTOFF)
+@click.option("--smooth-beta", type=click.FloatRange(0), default=25.0, show_default=True, help=BETA)
+@click.option("--smooth-speed-cutoff", type=ABOVE_0, default=2.5, show_default=True, help=SPEED_CUTOFF)
 @running_options
 @click.option("--max-faces", type=click.IntRange(1), help="Default: all faces of an image, one of a stream.")
 @click.option("--detect-every", type=click.IntRange(0), default=30, show_default=True, help="Frames; look for more.")

@@ -60,7 +60,7 @@ class YuNet:
         options = session_options(threads or default_threads(), spin=False)
         try:
             self._session, self._fixed = _open(content, options)
-        except (*load_errors(), _NotYuNet) as error:
+        except load_errors() as error:
             raise InputError(
                 f"{model_path} does not work as a YuNet face detector ({first_line(error)}); {GIVE}"
             ) from (error)
@@ -84,7 +84,7 @@ class YuNet:
 
 
 class _NotYuNet(ValueError):
-    """A network that runs, but says something else."""
+    """A network that runs, but says something else; one of load_errors(), which hold ValueError."""
 
 
 def _checked(path: Path) -> bytes:
@@ -103,7 +103,7 @@ def _open(content: bytes, options: Any) -> tuple[Any, tuple[int, int] | None]:
     try:
         session = _session(with_free_sides(content), options)
         _try(session, TRIAL)
-    except (*load_errors(), _NotYuNet):  # a size may be written into the graph itself
+    except load_errors():  # a size may be written into the graph itself
         session = _session(content, options)
         size = session.get_inputs()[0].shape[2:]
         if not all(isinstance(side, int) and side > 0 and side % MULTIPLE == 0 for side in size):

@@ -14,7 +14,7 @@ from lmdeploy.types import Landmarks
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies
 from lmdeploy.video.lockstep import Allow, Steps, together, whole
-from lmdeploy.video.smooth import Smoother
+from lmdeploy.video.smooth import OneEuroConfig, Smoother
 from lmdeploy.video.track import MIN_SCORE, Tracker
 
 
@@ -22,8 +22,9 @@ class FollowOptions(BaseModel):
     """How faces are followed.
 
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score: see Tracker. smooth:
-    streams, One-Euro. track: False looks at every frame for itself: the object fills the frame by definition. pose:
-    fill in Landmarks.pose; the landmarks must be a face's (pose.check_head_pose).
+    streams, One-Euro with these parameters, or the default ones. track: False looks at every frame for itself: the
+    object fills the frame by definition. pose: fill in Landmarks.pose; the landmarks must be a face's
+    (pose.check_head_pose).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +32,7 @@ class FollowOptions(BaseModel):
     max_faces: int | None = Field(default=None, ge=1)
     detect_every: int = Field(default=30, ge=0)
     min_score: float = Field(default=MIN_SCORE, ge=0, le=1)
-    smooth: bool = True
+    smooth: bool | OneEuroConfig = True
     track: bool = True
     pose: bool = False
 
@@ -39,7 +40,8 @@ class FollowOptions(BaseModel):
         """The state of one source."""
         if not source.stream:
             return Following(max_faces=self.max_faces, pose=self.pose)
-        smoother = Smoother() if self.smooth else None
+        config = OneEuroConfig() if self.smooth is True else self.smooth or None
+        smoother = None if config is None else Smoother(config)
         if not self.track:
             return Following(smoother=smoother, pose=self.pose)
         faces = self.max_faces or 1
@@ -62,7 +64,10 @@ class Following:
 
     def steps(self, frame: Frame) -> Steps:
         """Look at one frame, for lockstep.together."""
-        return whole(self.max_faces) if self.tracker is None else self.tracker.steps(frame.image, frame.part)
+        if self.tracker is None:
+            return whole(self.max_faces)
+        time_s = None if frame.time_ms is None else frame.time_ms / 1e3
+        return self.tracker.steps(frame.image, frame.part, time_s)
 
 
 def follow(

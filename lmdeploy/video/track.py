@@ -1,47 +1,47 @@
 """Boxes by tracking: the box of the last landmarks is where the next frame is cropped; the detector is the fallback.
 
-The detector runs on the first frame, when no face is left, and every `detect_every` frames while there is room. A face
-is lost when the mean score of its points falls below `min_score`, or when its landmark box degenerates, leaves the
-frame, or jumps in size. When the frames change their size, or the source was interrupted, everybody is new.
+The detector runs on the first frame, whenever no face is left, and while there is room: at once when a face is lost,
+again after 1, 2, 4 ... frames, and every `detect_every` frames. A face is lost when the mean score of its points falls
+below `min_score`, when its landmark box degenerates, leaves the frame or jumps in size, or when another track is on
+the same face. For MEMORY_S a lost face is looked for where it was going, which costs a crop and no detection, and
+keeps its id. When the frames change their size, or the source was interrupted, everybody is new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from lmdeploy.boxes import iou
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Box, Landmarks
+from lmdeploy.video.identity import SAME_FACE, Sighting, Track, join, see, sightings
 from lmdeploy.video.lockstep import DETECT, Steps, together
+from lmdeploy.video.motion import LEAST_S, Motion
 
-SAME_FACE = 0.3  # IoU of landmark boxes above which two boxes are one face
+FOLLOWED = 0.3  # IoU with a followed face above which a detection is that face
 MIN_SCORE = 0.4  # measured with a heatmap model of 68 points: faces 0.68 to 0.83, background 0.10 to 0.42, noise 0.25
+MORE_TO_RETURN = 0.1  # of score, for a lost face that no detector has seen: a crop of the background may reach 0.42
 MIN_SIDE_PX = 8.0
 MIN_INSIDE = 0.5  # share of the box that must lie in the frame
 MAX_JUMP = 2.0  # the longer side may at most double or halve from one frame to the next
 SLACK = 0.02  # of the longer side: points jitter less in a crop that does not follow their own noise
-MEMORY = 30  # frames for which a lost face keeps its id
-
-
-@dataclass(slots=True)
-class _Track:
-    """A face that is followed, or was seen `missed` frames ago; `box` is where it is cropped next."""
-
-    id: int
-    box: Box
-    missed: int = 0
+MEMORY_S = 2.0  # s for which a lost face keeps its id
+RATE = 30.0  # frames per second of a source without times
+NOBODY = -1
 
 
 class Tracker:
     """Follows faces through a stream; one per stream, used from one thread.
 
     Args:
-        max_faces: how many faces are followed at once.
+        max_faces: how many faces are followed at once. Where faces pass each other follow as many as there are: a
+            track alone cannot tell a stranger who steps in front of its face.
         detect_every: with fewer than `max_faces` followed, the detector also runs every that many frames, to find
             those that join; 0 = only when no face is followed.
         min_score: mean score (of `Landmarks.score`) under which a face counts as lost.
@@ -52,84 +52,116 @@ class Tracker:
         if max_faces < 1 or detect_every < 0:
             raise InputError(f"max_faces must be >= 1 and detect_every >= 0, got {max_faces} and {detect_every}")
         self._max_faces, self._detect_every, self._min_score = max_faces, detect_every, min_score
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._next_id = 0
-        self._since_detection = 0
+        self._now_s, self._last_s = 0.0, 0.0  # our own clock, and what the last frame said
+        self._since_detection, self._gap = 0, detect_every
         self._scene: tuple[int, ...] = ()
 
-    def update(self, landmarker: Landmarker, image: U8) -> list[Landmarks]:
+    def update(self, landmarker: Landmarker, image: U8, time_s: float | None = None) -> list[Landmarks]:
         """Faces of the next frame u8[H,W,3] RGB, each with its stable `track` id, oldest first."""
-        return together(landmarker, [self.steps(image)], [image])[0]
+        return together(landmarker, [self.steps(image, time_s=time_s)], [image])[0]
 
-    def steps(self, image: U8, part: int = 0) -> Steps:
+    def steps(self, image: U8, part: int = 0, time_s: float | None = None) -> Steps:
         """As `update`, but it is the caller who runs the network, for several sources at once: lockstep.together.
 
-        part: Frame.part; when it changes the faces of before are forgotten.
+        Args:
+            image: u8[H,W,3] RGB.
+            part: Frame.part; when it changes the faces of before are forgotten.
+            time_s: when the frame was seen, s; None counts frames, RATE a second.
         """
-        self._look_at(image, part)
-        found = yield from self._follow(image, [track for track in self._tracks if track.missed == 0])
+        self._look_at(image, part, time_s)
+        faces = yield from self._follow(image)
+        self._note_losses(faces)
         self._since_detection += 1
-        due = len(found) < self._max_faces and 0 < self._detect_every <= self._since_detection
-        if due or not found:
-            found += yield from self._search(image, found)
-        kept = _without_doubles(sorted(found, key=lambda face: face.track))[: self._max_faces]
-        self._remember(kept)
-        return kept
+        if not faces or (len(faces) < self._max_faces and 0 < self._gap <= self._since_detection):
+            faces |= yield from self._search(image, faces)
+        self._remember(faces, image)
+        return [replace(face, track=track) for track, face in sorted(faces.items())]
 
-    def _look_at(self, image: U8, part: int) -> None:
-        """Forget everybody where boxes of the last frame mean nothing in this one; no id is given twice."""
+    def _look_at(self, image: U8, part: int, time_s: float | None) -> None:
+        """Set the clock; forget everybody where boxes of the last frame mean nothing in this one.
+
+        No id is given twice.
+        """
         scene = (*image.shape, part)
         if scene != self._scene:
             self._tracks = []
         self._scene = scene
+        passed = 1 / RATE if time_s is None else time_s - self._last_s
+        self._now_s += max(passed, LEAST_S)  # a file that is played again begins at 0, and times can be wrong
+        self._last_s = time_s or 0.0
+        self._tracks = [t for t in self._tracks if not t.lost or self._now_s - t.seen_s <= MEMORY_S]
 
-    def _follow(self, image: U8, tracks: Sequence[_Track]) -> Generator[Any, Any, list[Landmarks]]:
-        """The faces of the last frame, where they still are."""
-        faces = yield [track.box for track in tracks]
-        pairs = zip(tracks, faces, strict=True)
-        return [replace(face, track=track.id) for track, face in pairs if self._good(face, track.box, image)]
+    def _follow(self, image: U8) -> Generator[Any, Any, dict[int, Landmarks]]:
+        """The faces of the last frame where they still are, and those lost lately where they should be."""
+        followed = [track for track in self._tracks if not track.lost]
+        lost = sorted((track for track in self._tracks if track.lost), key=lambda track: -track.seen_s)
+        tracks = [*followed, *lost[: self._max_faces - len(followed)]]
+        boxes = [t.motion.at(self._now_s, image.shape[:2]) if t.lost else t.box for t in tracks]
+        answers = yield boxes
+        found = []
+        for track, box, face in zip(tracks, boxes, answers, strict=True):
+            if self._good(face, box, image, self._min_score + MORE_TO_RETURN * track.lost):
+                found.append((track.id, face))
+        joined = join(tracks, sightings(found), self._now_s, image.shape[:2])
+        return {track: face.by(track) for track, face in joined.items()}
 
-    def _search(self, image: U8, found: Sequence[Landmarks]) -> Generator[Any, Any, list[Landmarks]]:
+    def _note_losses(self, faces: dict[int, Landmarks]) -> None:
+        """A loss lets the detector run at once, unless one did so lately: a face that flickers must not call it."""
+        missing = [track for track in self._tracks if track.id not in faces]
+        if self._gap == self._detect_every and not all(track.lost for track in missing):
+            self._gap = min(1, self._detect_every)
+        for track in missing:
+            track.lost = True
+
+    def _search(self, image: U8, faces: dict[int, Landmarks]) -> Generator[Any, Any, dict[int, Landmarks]]:
         """Faces that the detector sees and that are not followed yet."""
         detected = yield DETECT
         if detected is None:  # it is another source's turn
-            return []
-        self._since_detection = 0
-        followed = [landmark_box(face.points) for face in found]
-        boxes = [box for box in detected if all(iou(box, other) < SAME_FACE for other in followed)]
-        first = yield boxes[: self._max_faces - len(found)]
+            return {}
+        self._since_detection, self._gap = 0, min(2 * self._gap, self._detect_every)
+        followed = [landmark_box(face.points) for face in faces.values()]
+        boxes = [box for box in detected if all(iou(box, other) < FOLLOWED for other in followed)]
+        first = yield boxes[: self._max_faces - len(faces)]
         rough = [landmark_box(face.points) for face in first if self._good(face, face.box, image)]
         # A second look from the landmarks' own box: the first frame is then cropped as all the others will be.
         again = yield rough
-        second = [face for face in again if self._good(face, face.box, image)]
-        taken = {face.track for face in found}
-        return [replace(face, track=self._identify(face.box, taken)) for face in second]
+        second = sightings([(NOBODY, face) for face in again if self._good(face, face.box, image)])
+        return self._identify([face for face in second if all(iou(face.box, b) < SAME_FACE for b in followed)], image)
 
-    def _good(self, face: Landmarks, before: Box, image: U8) -> bool:
+    def _identify(self, news: Sequence[Sighting], image: U8) -> dict[int, Landmarks]:
+        """Faces with the ids of lost ones that were expected there, else with new ids."""
+        lost = [track for track in self._tracks if track.lost]
+        joined = join(lost, news, self._now_s, image.shape[:2])
+        known = [id(face) for face in joined.values()]
+        for face in news:
+            if id(face) not in known:
+                joined[self._next_id] = face
+                self._next_id += 1
+        return {track: face.by(track) for track, face in joined.items()}
+
+    def _good(self, face: Landmarks, before: Box, image: U8, min_score: float | None = None) -> bool:
         """The face is still one: score, size, place."""
-        if not (np.isfinite(face.points).all() and float(face.score.mean()) >= self._min_score):
+        least = self._min_score if min_score is None else min_score
+        if not (np.isfinite(face.points).all() and float(face.score.mean()) >= least):
             return False
         box = landmark_box(face.points)
         side, last = max(box.width, box.height), max(before.width, before.height)
         degenerate = min(box.width, box.height) < MIN_SIDE_PX or not 1 / MAX_JUMP < side / last < MAX_JUMP
         return not degenerate and _inside(box, image) >= MIN_INSIDE
 
-    def _identify(self, box: Box, taken: set[int]) -> int:
-        """Id of the face last seen at this place, else a new one."""
-        free = [track for track in self._tracks if track.id not in taken]
-        best = max(free, key=lambda track: iou(track.box, box), default=None)
-        if best is not None and iou(best.box, box) >= SAME_FACE:
-            taken.add(best.id)
-            return best.id
-        self._next_id += 1
-        return self._next_id - 1
-
-    def _remember(self, faces: Sequence[Landmarks]) -> None:
-        seen = {face.track for face in faces}
-        lost = [track for track in self._tracks if track.id not in seen and track.missed < MEMORY]
-        for track in lost:
-            track.missed += 1
-        self._tracks = [*(_Track(face.track, _next_box(face)) for face in faces), *lost]
+    def _remember(self, faces: dict[int, Landmarks], image: U8) -> None:
+        """Note where everybody is, or is expected."""
+        now, boxes = self._now_s, {track: landmark_box(face.points) for track, face in faces.items()}
+        tracks = {track.id: track for track in self._tracks}
+        places = [(t, boxes.get(t.id) or t.motion.at(now, image.shape[:2])) for t in self._tracks]
+        for number, face in faces.items():
+            if number in tracks:
+                others = [(track, box) for track, box in places if track.id != number]
+                see(tracks[number], face, _next_box(face), others, now)
+            else:
+                self._tracks.append(Track(number, _next_box(face), Motion(boxes[number], now), now))
 
 
 def _next_box(face: Landmarks) -> Box:
@@ -140,26 +172,6 @@ def _next_box(face: Landmarks) -> Box:
     pull = 1.0 - rope / drift if drift > rope else 0.0
     x0, y0, x1, y1 = (pull * step for step in steps)
     return Box(now.x0 + x0, now.y0 + y0, now.x1 + x1, now.y1 + y1)
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
-    width = min(a.x1, b.x1) - max(a.x0, b.x0)
-    height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    if width <= 0 or height <= 0:
-        return 0.0
-    common = width * height
-    return float(common / (a.width * a.height + b.width * b.height - common))
-
-
-def _without_doubles(faces: Sequence[Landmarks]) -> list[Landmarks]:
-    """Two tracks that have met on one face become the older one."""
-    kept: list[Landmarks] = []
-    for face in faces:
-        box = landmark_box(face.points)
-        if all(iou(box, landmark_box(other.points)) < 2 * SAME_FACE for other in kept):
-            kept.append(face)
-    return kept
 
 
 def _inside(box: Box, image: U8) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmdeploy.boxes import iou
 from lmdeploy.bundle import find_bundle
 from lmdeploy.errors import BundleError
 from lmdeploy.geometry import landmark_box
@@ -16,7 +17,7 @@ from lmdeploy.video.follow import Following
 from lmdeploy.video.pipeline import Summary, run
 from lmdeploy.video.smooth import Smoother, face_size
 from lmdeploy.video.source import open_source
-from lmdeploy.video.track import Tracker, iou
+from lmdeploy.video.track import Tracker
 from tests.blob_video import Kept
 
 pytestmark = pytest.mark.data

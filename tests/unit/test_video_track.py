@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmdeploy.boxes import iou
 from lmdeploy.errors import InputError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
 from lmdeploy.types import U8, Box
-from lmdeploy.video.track import Tracker, iou
+from lmdeploy.video.track import Tracker
 from tests.tiny_bundle import blob_image, make_tiny_bundle
 
 SHAPE = np.array([[0.0, 0.0], [40.0, 4.0], [18.0, 45.0]])

@@ -1,0 +1,69 @@
+"""Where a face is, and where it is going: a box with a velocity that is learned while nobody is in its way.
+
+    v     <- v + a ((c_i - c_{i-1}) / dt - v)     a = max(1 - exp(-dt / LEARN_S), 1 / n)    px/s, n-th step
+    v     <- v exp(-dt / FORGET_S)                where another face touches it
+    c(t)   = c + v min(t - t_c, COAST_S)                                                   px
+
+c is the centre of the last box that was surely this face's, seen at t_c. A face that is hidden is expected at c(t).
+"""
+
+from __future__ import annotations
+
+from math import exp, hypot, log, sqrt
+
+from lmdeploy.types import Box
+
+LEARN_S = 0.15  # s over which a velocity is learned
+FORGET_S = 1.0  # s in which a velocity that cannot be learned fades: heads that lean together go nowhere
+COAST_S = 1.0  # s for which a face that is not seen is expected to go on as before; nobody goes straight for long
+LEAST_S = 1e-3  # s between two pictures: times can stand still
+
+
+class Motion:
+    """One face's motion.
+
+    Args:
+        box: landmark box, image px.
+        time_s: when it was seen, s.
+    """
+
+    def __init__(self, box: Box, time_s: float) -> None:
+        """Seen once, at rest as far as is known."""
+        self.box, self.time_s = box, time_s
+        self._velocity, self._steps, self._learned_s = (0.0, 0.0), 0, 0.0
+
+    def add(self, box: Box, time_s: float, *, learn: bool) -> None:
+        """Seen again; `learn` is False where the box may not be a true one, because another face touches it.
+
+        Who is known for too short a time has no velocity yet that could be kept.
+        """
+        dt = max(time_s - self.time_s, LEAST_S)
+        if learn or self._learned_s < LEARN_S:
+            self._learned_s += dt
+            self._steps += 1
+            a = max(1 - exp(-dt / LEARN_S), 1 / self._steps)
+            (x, y), (px, py), (vx, vy) = box.center, self.box.center, self._velocity
+            self._velocity = (vx + a * ((x - px) / dt - vx), vy + a * ((y - py) / dt - vy))
+        else:
+            stays = exp(-dt / FORGET_S)
+            self._velocity = (stays * self._velocity[0], stays * self._velocity[1])
+        self.box, self.time_s = box, time_s
+
+    def at(self, time_s: float, image_hw: tuple[int, int]) -> Box:
+        """The box expected at that time; its centre stays in the image, where the face would come back."""
+        dt = min(max(time_s - self.time_s, 0.0), COAST_S)
+        x, y = (c + v * dt for c, v in zip(self.box.center, self._velocity, strict=True))
+        x, y = min(max(x, 0.0), image_hw[1] - 1.0), min(max(y, 0.0), image_hw[0] - 1.0)
+        w, h = self.box.width, self.box.height
+        return Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2, self.box.score)
+
+
+def size_of(box: Box) -> float:
+    """Root of a box's area, px; never 0."""
+    return max(sqrt(box.width * box.height), 1e-3)
+
+
+def distance(expected: Box, seen: Box) -> float:
+    """How far a face is from where it is expected, in face sizes; another size counts like another place."""
+    (x, y), (ex, ey), size = seen.center, expected.center, size_of(expected)
+    return hypot(x - ex, y - ey) / size + abs(log(size_of(seen) / size))
