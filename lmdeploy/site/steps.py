@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmdeploy.backends.frames import FILES as WHOLE_FRAMES
 from lmdeploy.bundle import read_bundle, sha256_file
 from lmdeploy.dataset import Sample
 from lmdeploy.errors import BundleError, GateRefusedError, LmdeployError
@@ -20,6 +19,7 @@ from lmdeploy.site.curate import INPUTS, Choice, write_inputs
 from lmdeploy.site.durable import remove_folder, replace_json
 from lmdeploy.site.gate import decide
 from lmdeploy.site.journal import RefreshState, Step, read_states, refresh_folder, write_state
+from lmdeploy.site.same_files import export_options
 from lmdeploy.types import F64
 
 Errors = Callable[[Path, list[Sample], int | None], F64]
@@ -72,7 +72,7 @@ def export(site: Path, config: SiteConfig, state: RefreshState, *, hold: int, te
         remove_folder(bundle)
         images = folder / INPUTS / "labelled" / "images"
         arguments = ["export", str(folder / RUN / CHECKPOINT), "-o", str(bundle), "--images", str(images)]
-        arguments += frame_option(registry.bundle_folder(site, registry.champion(site).digest))
+        arguments += export_options(registry.bundle_folder(site, registry.champion(site).digest))
         try:
             run_command(config.command, arguments, log=folder / LOG, hold=hold, tell=tell)
         except GateRefusedError as error:
@@ -99,11 +99,6 @@ def gate(site: Path, config: SiteConfig, state: RefreshState, *, threads: int | 
     replace_json(path, {"schema_version": 1, "result": result.model_dump(mode="json"), "errors": rows})
     change = {"champion": champion, "gate": result}
     return finish(site, state, "gated", change, {"gate_json": sha256_file(path)})
-
-
-def frame_option(champion: Path) -> list[str]:
-    """What asks the export for a file that takes whole frames, where the champion has one."""
-    return ["--frame"] if WHOLE_FRAMES["fp32"] in read_bundle(champion).manifest.files else []
 
 
 def missing_parts(candidate: Path, champion: Path) -> str:
