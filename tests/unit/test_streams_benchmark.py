@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from benchmarks.stamped_faces import StampDetector, stamped
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
 from tests.tiny_bundle import make_tiny_bundle
-from tests.unit.test_benchmarks import figures, run
+
+
+def run(monkeypatch: pytest.MonkeyPatch, module: object, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", *words])
+    module.main()  # type: ignore[attr-defined]  # every script has one
+
+
+def figures(text: str) -> dict[str, float]:
+    lines = [line.removeprefix("figure: ").split("=") for line in text.splitlines()]
+    return {name: float(value) for name, value in lines}
 
 
 @pytest.fixture
