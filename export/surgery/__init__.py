@@ -8,11 +8,11 @@ Constants are folded where something else needs it: in half precision and at a f
 
 from __future__ import annotations
 
-from export.surgery import transposed_conv
+from export.surgery import per_landmark, transposed_conv
 from export.surgery.graph import Graph
 
 
 def operate(model: bytes) -> bytes:
     """The model with all rewrites that pay everywhere; the same bytes where none applies."""
     graph = Graph(model)
-    return graph.finish() if transposed_conv.rewrite(graph) else model
+    return graph.finish() if transposed_conv.rewrite(graph) + per_landmark.rewrite(graph) else model
