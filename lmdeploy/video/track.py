@@ -4,7 +4,8 @@ The detector runs on the first frame, whenever no face is left, and while there 
 again after 1, 2, 4 ... frames, and every `detect_every` frames. A face is lost when the mean score of its points falls
 below `min_score`, when its landmark box degenerates, leaves the frame or jumps in size, or when another track is on
 the same face. For MEMORY_S a lost face is looked for where it was going, which costs a crop and no detection, and
-keeps its id. When the frames change their size, or the source was interrupted, everybody is new.
+keeps its id. So is a face that another one covers, while its points are not to be believed. When the frames change
+their size, or the source was interrupted, everybody is new.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lmdeploy.errors import InputError
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Box, Landmarks
+from lmdeploy.video.covered import DROPS, usual
 from lmdeploy.video.identity import SAME_FACE, Sighting, Track, join, see, sightings
 from lmdeploy.video.lockstep import DETECT, Steps, together
 from lmdeploy.video.motion import LEAST_S, Motion
@@ -40,8 +42,9 @@ class Tracker:
     """Follows faces through a stream; one per stream, used from one thread.
 
     Args:
-        max_faces: how many faces are followed at once. Where faces pass each other follow as many as there are: a
-            track alone cannot tell a stranger who steps in front of its face.
+        max_faces: how many faces are followed at once. Where faces pass each other follow as many as there are: two
+            tracks are told apart by motion and looks, but a track alone takes a stranger who steps in front of its
+            face for it.
         detect_every: with fewer than `max_faces` followed, the detector also runs every that many frames, to find
             those that join; 0 = only when no face is followed.
         min_score: mean score (of `Landmarks.score`) under which a face counts as lost.
@@ -98,14 +101,21 @@ class Tracker:
         followed = [track for track in self._tracks if not track.lost]
         lost = sorted((track for track in self._tracks if track.lost), key=lambda track: -track.seen_s)
         tracks = [*followed, *lost[: self._max_faces - len(followed)]]
-        boxes = [t.motion.at(self._now_s, image.shape[:2]) if t.lost else t.box for t in tracks]
+        boxes = [t.motion.at(self._now_s, image.shape[:2]) if t.coasts else t.box for t in tracks]
         answers = yield boxes
         found = []
         for track, box, face in zip(tracks, boxes, answers, strict=True):
-            if self._good(face, box, image, self._min_score + MORE_TO_RETURN * track.lost):
+            if self._good(face, box, image, self._least(track)):
                 found.append((track.id, face))
-        joined = join(tracks, sightings(found), self._now_s, image.shape[:2])
+        joined = join(tracks, sightings(found), self._now_s, image)
         return {track: face.by(track) for track, face in joined.items()}
+
+    def _least(self, track: Track) -> float:
+        """Mean score of the track's face in its crop; one that others may hide must be as good as it was, not half."""
+        if not track.lost:
+            return self._min_score
+        hidden = any(not other.lost for other in self._tracks)
+        return max(self._min_score + MORE_TO_RETURN, track.usual[2] - DROPS if hidden else 0.0)
 
     def _note_losses(self, faces: dict[int, Landmarks]) -> None:
         """A loss lets the detector run at once, unless one did so lately: a face that flickers must not call it."""
@@ -133,7 +143,7 @@ class Tracker:
     def _identify(self, news: Sequence[Sighting], image: U8) -> dict[int, Landmarks]:
         """Faces with the ids of lost ones that were expected there, else with new ids."""
         lost = [track for track in self._tracks if track.lost]
-        joined = join(lost, news, self._now_s, image.shape[:2])
+        joined = join(lost, news, self._now_s, image)
         known = [id(face) for face in joined.values()]
         for face in news:
             if id(face) not in known:
@@ -159,9 +169,9 @@ class Tracker:
         for number, face in faces.items():
             if number in tracks:
                 others = [(track, box) for track, box in places if track.id != number]
-                see(tracks[number], face, _next_box(face), others, now)
+                see(tracks[number], face, _next_box(face), others, now, image)
             else:
-                self._tracks.append(Track(number, _next_box(face), Motion(boxes[number], now), now))
+                self._tracks.append(Track(number, _next_box(face), Motion(boxes[number], now), now, usual(face)))
 
 
 def _next_box(face: Landmarks) -> Box:
