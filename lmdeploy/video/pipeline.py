@@ -27,7 +27,8 @@ class Summary:
 
     frames: read and processed. with_face: frames with at least one face. faces: of all frames. seconds: wall time.
     interrupted: ended by Ctrl-C. problems: one line for each thing that could not be read. stages: latency by stage;
-    `frame` is everything after reading, `age` the time from a live picture's arrival until its results are written.
+    `frame` is everything after reading, `age` the time from a live picture's arrival until its
+    results are written (a video's picture: until it is with the encoder, which has a thread of its own).
     """
 
     frames: int = 0
