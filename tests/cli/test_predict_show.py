@@ -20,7 +20,12 @@ from tests.blob_video import truth, write_blob_video
 from tests.tiny_bundle import blob_image, make_tiny_bundle
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no SIGINT for one process there")
-RUN = "from lmdeploy.cli import main; main()"
+RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+from lmdeploy.cli import main
+main()
+"""
 SLOW_CAMERA = """
 from benchmarks.scripted_camera import Lives, paced
 from lmdeploy.video import camera

@@ -129,5 +129,8 @@ def test_operate_keeps_a_whole_network_s_numbers(tiny_heatmap: bytes) -> None:
     assert "lmdeploy" in told[0]
 
 
-def test_a_network_without_transposed_convolutions_stays_as_it_is(tiny_transformer: bytes) -> None:
-    assert operate(tiny_transformer) is tiny_transformer
+def test_a_file_without_anything_to_rewrite_stays_as_it_is(tiny_heatmap: bytes, tiny_transformer: bytes) -> None:
+    for model in (tiny_heatmap, tiny_transformer):
+        done = operate(model)
+        assert done != model
+        assert operate(done) is done
