@@ -9,9 +9,14 @@ from lmdeploy.backends.precision import held
 from lmdeploy.bundle import read_bundle
 
 
-def export_options(champion: Path) -> list[str]:
-    """Options of the export command for the champion's precisions and, where it has one, its file for whole frames."""
+def export_options(champion: Path, labelled: Path) -> list[str]:
+    """What the export command is told: images to compare on, the champion's precisions, a file for whole frames if any.
+
+    labelled: the folder that training has its labels from. 8-bit ranges are of crops by its boxes, as they are served:
+    those of whole pictures would be other ranges.
+    """
     bundle = read_bundle(champion)
     precisions = held(bundle)
-    options = [] if precisions == ["fp32"] else ["--precision", ",".join(precisions)]
+    options = ["--data", str(labelled)] if "int8" in precisions else ["--images", str(labelled / "images")]
+    options += [] if precisions == ["fp32"] else ["--precision", ",".join(precisions)]
     return [*options, *(["--frame"] if WHOLE_FRAMES["fp32"] in bundle.manifest.files else [])]

@@ -70,9 +70,9 @@ def export(site: Path, config: SiteConfig, state: RefreshState, *, hold: int, te
     bundle = folder / BUNDLE
     if not _whole(bundle):
         remove_folder(bundle)
-        images = folder / INPUTS / "labelled" / "images"
-        arguments = ["export", str(folder / RUN / CHECKPOINT), "-o", str(bundle), "--images", str(images)]
-        arguments += export_options(registry.bundle_folder(site, registry.champion(site).digest))
+        labelled = folder / INPUTS / "labelled"
+        arguments = ["export", str(folder / RUN / CHECKPOINT), "-o", str(bundle)]
+        arguments += export_options(registry.bundle_folder(site, registry.champion(site).digest), labelled)
         try:
             run_command(config.command, arguments, log=folder / LOG, hold=hold, tell=tell)
         except GateRefusedError as error:

@@ -15,13 +15,13 @@ from tests.tiny_bundle import make_tiny_bundle
 @pytest.mark.parametrize(
     ("others", "options"),
     [
-        ((), []),
-        (("model.frame.onnx",), ["--frame"]),
-        (("model.fp16.onnx",), ["--precision", "fp32,fp16"]),
-        (("model.int8.onnx", "model.int8.trt.onnx"), ["--precision", "fp32,int8"]),
+        ((), ["--images", "labels/images"]),
+        (("model.frame.onnx",), ["--images", "labels/images", "--frame"]),
+        (("model.fp16.onnx",), ["--images", "labels/images", "--precision", "fp32,fp16"]),
+        (("model.int8.onnx", "model.int8.trt.onnx"), ["--data", "labels", "--precision", "fp32,int8"]),
         (
             ("model.fp16.onnx", "model.int8.onnx", "model.int8.trt.onnx", "model.frame.onnx"),
-            ["--precision", "fp32,fp16,int8", "--frame"],
+            ["--data", "labels", "--precision", "fp32,fp16,int8", "--frame"],
         ),
     ],
 )
@@ -31,6 +31,6 @@ def test_successor_is_asked_for_the_champion_s_files(
     plain = make_tiny_bundle(tmp_path / "plain")
     files = {"model.onnx": plain.file("model.onnx").read_bytes()} | dict.fromkeys(others, b"its like")
     champion = write_bundle(tmp_path / "champion", plain.spec, files)
-    assert export_options(champion.path) == options
+    assert export_options(champion.path, Path("labels")) == options
     if "--precision" in options:
-        parse(options[1])  # the export command takes it
+        parse(options[3])  # the export command takes it
