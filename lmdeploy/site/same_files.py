@@ -10,7 +10,7 @@ from lmdeploy.bundle import read_bundle
 
 
 def export_options(champion: Path, labelled: Path) -> list[str]:
-    """What the export command is told: images to compare on, the champion's precisions, a file for whole frames if any.
+    """What the export is told: images to compare on, the champion's precisions, a file for whole frames if it has one.
 
     labelled: the folder that training has its labels from. 8-bit ranges are of crops by its boxes, as they are served:
     those of whole pictures would be other ranges.
