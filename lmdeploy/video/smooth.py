@@ -25,6 +25,7 @@ from lmdeploy.geometry import landmark_box
 from lmdeploy.types import F32, F64, Array, Landmarks
 
 FALLBACK_RATE = 30.0  # Hz, for sources without times
+SAME_S = 1e-6  # times that are no further apart are one: speeds over less would overflow
 
 
 class OneEuroConfig(BaseModel):
@@ -61,7 +62,8 @@ class OneEuro:
 
         Args:
             points: f[K,2], image px.
-            time_s: when they were seen, s. The same time again changes nothing and returns the last answer.
+            time_s: when they were seen, s. The same time again, to a microsecond, changes nothing and returns
+                the last answer.
             size: of the face, px.
         Returns: f32[K,2], image px.
         """
@@ -69,7 +71,9 @@ class OneEuro:
         dt = time_s - self._time
         if self._value is None or self._value.shape != x.shape or dt < 0:
             self._value, self._speed = x, np.zeros_like(x)
-        elif dt > 0:
+        elif dt <= SAME_S:
+            return self._value.astype(np.float32)
+        else:
             c = self._config
             v = (x - self._value) / (dt * size)
             a_d = alpha(c.d_cutoff, dt)

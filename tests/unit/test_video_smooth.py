@@ -122,3 +122,12 @@ def test_size_of_a_face() -> None:
 def test_parameters_are_checked() -> None:
     with pytest.raises(ValidationError):
         OneEuroConfig(min_cutoff=0)
+
+
+def test_times_that_hardly_differ_are_one() -> None:
+    one = OneEuro(OneEuroConfig())
+    first = one(FACE, 0.0, 100.0)
+    np.testing.assert_array_equal(one(FACE + 5, 2e-311, 100.0), first)  # a speed over that would be infinite
+    later = one(FACE + 5, 1 / 30, 100.0)
+    assert (later > first).all()
+    assert (later <= FACE + 5).all()
