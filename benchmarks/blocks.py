@@ -112,6 +112,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--steps", type=int, help="steps of every cell, instead of the plan's")
     parser.add_argument("--side", type=int, choices=[30, 60], help="px of the maps, instead of the plan's")
+    parser.add_argument("--channels", type=int, help="of every convolution, instead of the plan's")
     parser.add_argument("--workers", type=int, default=1, help="cells at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/blocks"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
@@ -122,7 +123,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             )
         return
     plan = LONG if given.long else CPU
-    asked = {"steps": given.steps, "side": given.side}
+    asked = {"steps": given.steps, "side": given.side, "channels": given.channels}
     plan = dataclasses.replace(plan, **{name: value for name, value in asked.items() if value})
     execute(_tasks(_chosen(given), plan, given.out, given.device), given.workers, given.out)
 
