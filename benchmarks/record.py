@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lmdeploy.benchmark.machine import PACKAGES as OF_RUNTIME
-from lmdeploy.benchmark.machine import Machine, installed_versions, this_machine
+from lmdeploy.benchmark.machine import Machine, this_machine
 from lmdeploy.bundle import write_synced
+from lmdeploy.installed import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (*OF_RUNTIME, "av", "torch", "timm")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict
 
 from lmdeploy import __version__
 from lmdeploy.backends.cores import default_threads
 from lmdeploy.errors import DeviceError, LmdeployError
+from lmdeploy.installed import installed, installed_versions
 from lmdeploy.own_process import ask
 from lmdeploy.probe import ENGINES
 
@@ -77,7 +77,7 @@ class Report(_Frozen):
 def examine() -> Report:
     """Look at this environment and try every engine, each in a process of its own."""
     versions: dict[str, str | None] = {"lmdeploy": __version__, "python": platform.python_version()}
-    versions |= {name: installed(name) for names in SAME_FOLDER.values() for name in names if installed(name)}
+    versions |= installed_versions(name for names in SAME_FOLDER.values() for name in names)
     versions |= {name: installed(name) for name in PACKAGES}
     return Report(
         machine=f"{platform.system()} {platform.machine()}",
@@ -94,14 +94,6 @@ def check_report(report: Report) -> None:
     """DeviceError (exit code 4) when something is broken; engines that are merely not installed are no problem."""
     if report.problems:
         raise DeviceError("; ".join(report.problems))
-
-
-def installed(name: str) -> str | None:
-    """Version of an installed package, None when it is not."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def clashes(packages: Sequence[str]) -> tuple[str, ...]:

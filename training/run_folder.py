@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from lmdeploy import __version__
 from lmdeploy.atomic import write_file
 from lmdeploy.errors import InputError
+from lmdeploy.installed import installed_versions
 from training.engine import rounds
 from training.recipe import Recipe
 from training.toml_text import toml_text
@@ -144,12 +144,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _versions() -> dict[str, str]:
     found = {"lmdeploy": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found | {"torch": torch.__version__}
+    return found | installed_versions(PACKAGES) | {"torch": torch.__version__}
 
 
 def _commit() -> str | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,17 +35,6 @@ def this_machine() -> Machine:
     label = "-".join([*re.findall(r"[a-z0-9]+", words)[:3], f"{cores}c"])
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return Machine(label=label, cpu=cpu, cores=cores, memory_gb=round(_memory_bytes() / 2**30, 1), system=system)
-
-
-def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of the packages that matter, where they are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _cpu_model() -> str:

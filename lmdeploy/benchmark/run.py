@@ -11,7 +11,7 @@ from typing import Any
 from lmdeploy.backends.precision import file_of
 from lmdeploy.benchmark.accuracy import accuracies, labelled
 from lmdeploy.benchmark.alone import attempt, open_way
-from lmdeploy.benchmark.machine import installed_versions, this_machine
+from lmdeploy.benchmark.machine import PACKAGES, this_machine
 from lmdeploy.benchmark.measure import FULL, QUICK, Timed, Watch, time_all
 from lmdeploy.benchmark.report import Accuracy, Failed, Measured, Report, speedup_of
 from lmdeploy.benchmark.scene import FRAME_HW
@@ -20,6 +20,7 @@ from lmdeploy.bundle import Bundle
 from lmdeploy.detect import check_detector
 from lmdeploy.doctor import gpu
 from lmdeploy.errors import DeviceError, InputError, LmdeployError
+from lmdeploy.installed import installed_versions
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.single_file import read_model
 
@@ -126,7 +127,7 @@ def _report(options: Options, ways: list[Measured], failed: list[Failed], pairs:
         data=None if options.data is None else options.data.name,
         machine=this_machine(),
         gpu=gpu(),
-        versions=installed_versions(),
+        versions=installed_versions(PACKAGES),
         pairs=pairs,
         compared_with=ways[0].provider,
         ways=tuple(ways),

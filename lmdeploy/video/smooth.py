@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lmdeploy.geometry import landmark_box
 from lmdeploy.types import F32, F64, Array, Landmarks
+from lmdeploy.video.motion import size_of
 
 FALLBACK_RATE = 30.0  # Hz, for sources without times
 SAME_S = 1e-6  # times that are no further apart are one: speeds over less would overflow
@@ -111,5 +112,4 @@ def alpha(cutoff: Array | float, dt: float) -> F64:
 
 def face_size(points: Array) -> float:
     """Root of the area of the points' tight box, px; never 0."""
-    box = landmark_box(points)
-    return max(float(np.sqrt(box.width * box.height)), 1e-3)
+    return size_of(landmark_box(points))

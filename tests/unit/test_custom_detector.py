@@ -14,7 +14,6 @@ from lmdeploy.geometry import BoxMap
 from lmdeploy.landmarker import Landmarker as Plain
 from lmdeploy.types import U8
 from tests.fake_model import constant, fake_model
-from tests.tiny_bundle import make_tiny_bundle
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 LOW, HIGH = Box(1, 2, 31, 42, 0.3), Box(20, 10, 50, 50, 0.9)
@@ -33,11 +32,6 @@ class Mine:
 
 class Named(Mine):
     name = "mine"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
 
 
 def test_an_object_with_detect_is_a_detector_whose_boxes_are_landmark_boxes(bundle: Path) -> None:

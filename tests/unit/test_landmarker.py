@@ -14,15 +14,10 @@ from lmdeploy.landmarker import MAX_BATCH
 from lmdeploy.model import Model, open_model
 from lmdeploy.types import U8
 from tests.counting_backend import Counting
-from tests.tiny_bundle import blob_image, make_tiny_bundle
+from tests.tiny_bundle import blob_image
 
 POINTS = np.array([[210.4, 150.0], [251.0, 154.5], [228.2, 195.7]])
 PX = 0.1  # image px; measured 0.04 at a crop of 64 px over 90 px
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
 
 
 @pytest.fixture

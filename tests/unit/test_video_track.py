@@ -14,7 +14,7 @@ from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
 from lmdeploy.types import U8, Box
 from lmdeploy.video.track import Tracker
-from tests.tiny_bundle import blob_image, make_tiny_bundle
+from tests.tiny_bundle import blob_image
 
 SHAPE = np.array([[0.0, 0.0], [40.0, 4.0], [18.0, 45.0]])
 PX = 0.25
@@ -32,11 +32,6 @@ class Oracle:
     def detect(self, image: U8) -> list[Box]:
         self.calls += 1
         return self.boxes
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ from lmdeploy.predict import PredictOptions, predict_source
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.writers import choose
 from tests.blob_video import truth, write_blob_video
-from tests.tiny_bundle import blob_image, make_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
+from tests.tiny_bundle import blob_image
 
 
 @pytest.fixture
