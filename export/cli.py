@@ -21,7 +21,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Bundle folder to make.")
 @click.option("--precision", default="fp32", show_default=True, help="Files to make: fp32,fp16,int8.")
 @click.option("--frame", is_flag=True, help="Also files that cut the crops out of whole frames, for GPUs.")
-@click.option("--images", type=FOLDER, help="Real images, for parity and int8 ranges.")
+@click.option("--images", type=FOLDER, help="Real crops, or pictures with boxes.csv, for parity and int8 ranges.")
 @click.option("--data", type=FOLDER, help="Labelled folder: NME of every precision; parity and ranges too.")
 @click.option("--held-out", type=FOLDER, help="Labels that training has not seen: scores become probabilities.")
 @click.option(

@@ -26,6 +26,21 @@ def boxed_images(folder: Path, limit: int = LIMIT) -> Boxed:
     return Boxed(samples, boxes, (), "boxes.csv, else whole image")
 
 
+def advice(boxed: Boxed) -> str:
+    """What to do where ranges measured on these images serve no purpose; nothing to say where all have a box.
+
+    A network that sees faces in its crops gives other values on pictures in which a face is small.
+    """
+    whole = sum(sample.box is None for sample in boxed.samples)
+    if not whole:
+        return ""
+    return (
+        f"int8 ranges were measured on images of which {whole} of {len(boxed.samples)} were taken as crops, since "
+        "boxes.csv has no box of them; where they are whole pictures give --data LABELLED instead of --images, or add "
+        "that boxes.csv"
+    )
+
+
 def first(boxed: Boxed, limit: int = LIMIT) -> Boxed:
     """At most so many of the samples."""
     return Boxed(boxed.samples[:limit], boxed.boxes[:limit], boxed.dropped, boxed.source)

@@ -38,11 +38,11 @@ CALIBRATION_CROPS = 96
 class Request:
     """What to export and what to hold it against.
 
-    source: what holds the trained weights (file, run or bundle folder). out: folder to make. images: real images for
-    parity and for int8 ranges; without them generated crops are used. data: a labelled folder, for the NME of every
-    precision, and for parity and ranges too. held_out: a labelled folder that training has not seen, on which scores
-    are calibrated. precisions: of precision.CHOICES. measured: figures to record. name: replaces the recipe's. note:
-    Markdown for the model card. frame: add the files that take whole frames.
+    source: what holds the trained weights (file, run or bundle folder). out: folder to make. images: crops, or
+    pictures with a boxes.csv, for parity and for int8 ranges; without them generated crops are used. data: a labelled
+    folder, for the NME of every precision, and for parity and ranges too. held_out: a labelled folder that training
+    has not seen, on which scores are calibrated. precisions: of precision.CHOICES. measured: figures to record. name:
+    replaces the recipe's. note: Markdown for the model card. frame: add the files that take whole frames.
     """
 
     source: Path
@@ -120,16 +120,17 @@ def _build(model: bytes, request: Request, spec: ModelSpec, backend: Backend, su
     labelled = boxes_for(read_labelled(request.data, spec.landmarks), "gt") if request.data else None
     shown = labelled or (crops.boxed_images(request.images) if request.images else None)
     seen = generated_crops(spec.crop.size) if shown is None else crops.cut(crops.first(shown), spec.crop)[0]
-    ranges = None
+    ranges, advice = None, ""
     if "int8" in request.precisions:
         source = crops.boxed_images(request.images) if request.images else shown
         assert source is not None, "int8 is refused without images"
         ranges = crops.cut(crops.jittered(source, CALIBRATION_CROPS), spec.crop)[0]
+        advice = crops.advice(source) if request.images else ""
 
     def judge(candidate: bytes, precision: str) -> Parity:
         return compare(backend, OrtBackend(candidate, None, "cpu"), seen, precision)
 
-    built = build(model, request.precisions, ranges, judge)
+    built = build(model, request.precisions, ranges, judge, advice)
     framed = {}
     if request.frame:
         scenes = [] if shown is None else list(real_scenes(shown, spec.crop))

@@ -50,7 +50,9 @@ def parse(text: str) -> tuple[str, ...]:
     return tuple(name for name in CHOICES if name == "fp32" or name in asked)
 
 
-def build(model: bytes, precisions: tuple[str, ...], crops: U8 | None, judge: Judge) -> dict[str, Built]:
+def build(
+    model: bytes, precisions: tuple[str, ...], crops: U8 | None, judge: Judge, advice: str = ""
+) -> dict[str, Built]:
     """Every asked-for file by precision; int8 is two.
 
     Args:
@@ -58,6 +60,7 @@ def build(model: bytes, precisions: tuple[str, ...], crops: U8 | None, judge: Ju
         precisions: of CHOICES.
         crops: u8[N,S,S,3] that int8 ranges are measured on; not needed otherwise.
         judge: compares a file with PyTorch as the precision asks.
+        advice: what to do when an int8 file is refused, for the end of the message.
     Raises: GateRefusedError (exit code 3) that names every file which is over its tolerance.
     """
     built = {"fp32": Built(model, judge(model, "fp32"))}
@@ -69,7 +72,10 @@ def build(model: bytes, precisions: tuple[str, ...], crops: U8 | None, judge: Ju
         for name, scheme in SCHEMES.items():
             found = search(model, scheme, crops, partial(judge, precision=name))
             built[name] = Built(found.model, found.parity)
-    refused = [one.parity.sentence() for one in built.values() if not one.parity.passed]
+    refused = [one.parity for one in built.values() if not one.parity.passed]
     if refused:
-        raise GateRefusedError("export refused, no bundle was written: " + "; ".join(refused))
+        sentences = [parity.sentence() for parity in refused]
+        if advice and any(parity.precision in SCHEMES for parity in refused):
+            sentences.append(advice)
+        raise GateRefusedError("export refused, no bundle was written: " + "; ".join(sentences))
     return built

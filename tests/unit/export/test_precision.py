@@ -15,6 +15,7 @@ from export.cli import export
 from export.crops import cut, first, jittered
 from export.parity import compare, generated_crops
 from export.precision import parse
+from export.quantise import search as searching
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.boxes import boxes_for
 from lmdeploy.dataset import read_labelled
@@ -101,6 +102,35 @@ def test_over_the_tolerance_nothing_is_written(
         packaging.package(request)
     assert caught.value.exit_code == 3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "advised"),
+    [
+        ({"images": "test"}, "8 of 8 were taken as crops"),
+        ({"images": "test", "data": "labelled"}, "8 of 8 were taken as crops"),  # ranges are from --images here, too
+        ({"images": "unlabelled"}, None),  # its boxes.csv has every image
+        ({"data": "test"}, None),
+    ],
+)
+def test_refused_int8_of_whole_pictures_says_what_to_give(
+    given: dict[str, str],
+    advised: str | None,
+    exported: packaging.Exported,
+    run: Path,
+    toy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = exported.bundle.file("model.onnx").read_bytes()
+    monkeypatch.setattr(packaging, "to_onnx", lambda network, spec: made)
+    monkeypatch.setattr(searching, "MOST", 0.0)
+    monkeypatch.setitem(parities.TOLERANCE_PX, "int8", 0.0)
+    folders = {name: toy / folder for name, folder in given.items()}
+    with pytest.raises(GateRefusedError, match=r"int8 against PyTorch.*OVER") as caught:
+        packaging.package(packaging.Request(run, tmp_path / "b", precisions=("fp32", "int8"), **folders))
+    assert ("give --data LABELLED instead of --images" in str(caught.value)) == (advised is not None)
+    assert advised is None or advised in str(caught.value)
 
 
 def test_int8_without_real_crops_is_one_sentence(run: Path, tmp_path: Path) -> None:
