@@ -6,26 +6,22 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-import numpy as np
-
-from lmdeploy.backends.frames import from_frames
-from lmdeploy.errors import BundleError
-from lmdeploy.geometry import BoxMap, crop_image, crop_matrix, invert, scale_of
+from lmdeploy.crops import Crops, Observer, tell
+from lmdeploy.geometry import BoxMap
 from lmdeploy.given import Color, as_rgb, check_boxes, check_image, checked_options
 from lmdeploy.model import Model, Running, open_model
-from lmdeploy.types import F32, F64, U8, Box, Landmarks, Prediction
+from lmdeploy.types import U8, Box, Landmarks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdeploy.bundle import ModelSpec
     from lmdeploy.detect import BoxFinder, Detector
-    from lmdeploy.video.smooth import OneEuroConfig
+    from lmdeploy.video.follow import StreamOptions
     from lmdeploy.video.stream import Given, Stream
 
-Observer = Callable[[str, float], None]
 MAX_BATCH = 32  # crops a network sees at once: bounds memory, and larger batches are no faster on a CPU
 
 
@@ -52,7 +48,7 @@ class Landmarker:
         self.observe: Observer | None = None
         self._open_detector = open_detector
         self._detector: Detector | None = None
-        self._crops = np.empty((1, model.spec.crop.size, model.spec.crop.size, 3), np.uint8)
+        self._crops = Crops()
         self._lock = threading.RLock()
 
     @classmethod
@@ -117,7 +113,7 @@ class Landmarker:
             pairs = [(image, box) for image, some in zip(images, boxes, strict=True) for box in some]
             found: list[Landmarks] = []
             for start in range(0, len(pairs), MAX_BATCH):
-                found += self._run(pairs[start : start + MAX_BATCH], color)
+                found += self._crops.look(self.model, pairs[start : start + MAX_BATCH], color, self.observe)
         rest = iter(found)
         return [[next(rest) for _ in some] for some in boxes]
 
@@ -138,32 +134,29 @@ class Landmarker:
         self,
         source: Given | Sequence[Given],
         *,
-        max_faces: int = 1,
-        detect_every: int = 30,
-        smooth: bool | OneEuroConfig = True,
         give_up_s: float | None = None,
         warn: Callable[[str], None] | None = None,
+        **following: Unpack[StreamOptions],
     ) -> Stream:
         """Follow the faces of a camera, stream or video, or of several at once in shared batches.
 
-            with landmarker.stream("rtsp://host/door") as stream:
+            with landmarker.stream("rtsp://host/door", max_faces=4) as stream:
                 for seen in stream:
                     use(seen.frame, seen.faces, seen.age_ms)
 
         Args:
             source: what `lmdeploy predict` takes, an opened source, or a list of such.
-            max_faces: followed in each source; detect_every: see Tracker.
-            smooth: One-Euro filter, or how hard (lmdeploy.OneEuroConfig); `points_raw` stand beside `points`.
             give_up_s: end a live source that was lost for so long; by default it is tried again for ever.
             warn: takes a sentence when a live source is lost and when it is back.
-        Errors: InputError for an option that makes no sense, or a source that cannot be opened.
+            following: max_faces, detect_every, min_score, smooth and pose, as in lmdeploy.video.follow.StreamOptions.
+        Errors: InputError for an option that makes no sense, pose where the landmarks are no face's, or a source that
+        cannot be opened.
         """
-        from lmdeploy.video.follow import FollowOptions
+        from lmdeploy.video.follow import stream_options
         from lmdeploy.video.stream import Stream, open_sources
 
-        track = self._opened_detector().name != "whole_image"
+        options = stream_options(self.spec.landmarks, self._opened_detector().name, following)
         with checked_options():
-            options = FollowOptions(max_faces=max_faces, detect_every=detect_every, smooth=smooth, track=track)
             return Stream(self, open_sources(source, give_up_s, warn), options.following)
 
     @contextmanager
@@ -194,7 +187,7 @@ class Landmarker:
         detector = self._opened_detector()
         box_map = self.spec.detectors.get(detector.name, BoxMap())
         boxes = [box_map.apply(box) for box in detector.detect(as_rgb(image, color))]
-        self._tell("detect", start)
+        tell(self.observe, "detect", start)
         return sorted(boxes, key=lambda box: -box.score)
 
     def _opened_detector(self) -> Detector:
@@ -202,49 +195,3 @@ class Landmarker:
             if self._detector is None:
                 self._detector = self._open_detector()
             return self._detector
-
-    def _run(self, pairs: Sequence[tuple[U8, Box]], color: Color) -> list[Landmarks]:
-        start = perf_counter()
-        matrices = [crop_matrix(box, self.spec.crop) for _, box in pairs]
-        images = [image for image, _ in pairs]
-        prediction = from_frames(self.model.backend, images, matrices) if color == "rgb" else None
-        if prediction is None:
-            crops = self._cut(pairs, matrices, color)
-            start = self._tell("crop", start)
-            prediction = self.model.backend.run(crops)
-        start = self._tell("network", start)
-        if not np.isfinite(prediction.points).all():
-            raise BundleError(
-                f"{self.spec.name} gives no finite points for a crop; its weights are broken: export again"
-            )
-        found = self._back_map(prediction, matrices, [box for _, box in pairs])
-        self._tell("back_map", start)
-        return found
-
-    def _cut(self, pairs: Sequence[tuple[U8, Box]], matrices: list[F64], color: Color) -> U8:
-        """Crops u8[B,S,S,3] RGB in a buffer that the next call writes again."""
-        size = self.spec.crop.size
-        if len(self._crops) < len(pairs):
-            self._crops = np.empty((len(pairs), size, size, 3), np.uint8)
-        for slot, (image, _), matrix in zip(self._crops, pairs, matrices, strict=False):
-            if image.ndim == 3 and color == "rgb":
-                crop_image(image, matrix, size, slot)
-            else:  # turning the crop is cheaper than turning the frame
-                slot[...] = as_rgb(crop_image(image, matrix, size), color)
-        return self._crops[: len(pairs)]
-
-    def _back_map(self, prediction: Prediction, matrices: list[F64], boxes: list[Box]) -> list[Landmarks]:
-        """Crop px -> image px, for the whole batch at once."""
-        back = np.stack([invert(matrix) for matrix in matrices])  # [B,2,3]
-        points = (prediction.points @ back[:, :, :2].transpose(0, 2, 1) + back[:, None, :, 2]).astype(np.float32)
-        scales = np.array([scale_of(matrix) for matrix in matrices], np.float32)
-        spread = prediction.spread / scales[:, None]
-        about: dict[str, Any] = {"digest": self.model.digest, "provider": self.model.backend.provider}
-        rows: zip[tuple[F32, F32, F32, Box]] = zip(points, prediction.score, spread, boxes, strict=True)
-        return [Landmarks(p, p, score, width, box, **about) for p, score, width, box in rows]
-
-    def _tell(self, stage: str, start: float) -> float:
-        now = perf_counter()
-        if self.observe is not None:
-            self.observe(stage, (now - start) * 1e3)
-        return now

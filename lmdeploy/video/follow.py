@@ -5,17 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lmdeploy.given import checked_options
 from lmdeploy.landmarker import Landmarker
-from lmdeploy.pose import with_pose
+from lmdeploy.pose import check_head_pose, with_pose
+from lmdeploy.schema import LandmarkSchema
 from lmdeploy.types import Landmarks
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies
 from lmdeploy.video.lockstep import Allow, Steps, together, whole
 from lmdeploy.video.smooth import OneEuroConfig, Smoother
 from lmdeploy.video.track import MIN_SCORE, Tracker
+
+
+class StreamOptions(TypedDict, total=False):
+    """How Landmarker.stream follows faces: its keyword arguments, which mean what those of `lmdeploy predict` mean.
+
+    max_faces: followed in each source, 1 by default. detect_every: frames from one look of the detector for further
+    faces to the next, 30 by default; 0 looks only when no face is followed. min_score: mean score, 0 to 1, under which
+    a face counts as lost, 0.4 by default. smooth: One-Euro filter (True), or how hard (lmdeploy.OneEuroConfig);
+    `points_raw` stand beside `points`. pose: fill in `Landmarks.pose` from the (smoothed) points; False by default.
+    """
+
+    max_faces: int
+    detect_every: int
+    min_score: float
+    smooth: bool | OneEuroConfig
+    pose: bool
 
 
 class FollowOptions(BaseModel):
@@ -47,6 +66,21 @@ class FollowOptions(BaseModel):
         faces = self.max_faces or 1
         tracker = Tracker(max_faces=faces, detect_every=self.detect_every, min_score=self.min_score)
         return Following(tracker, smoother, pose=self.pose)
+
+
+def stream_options(schema: LandmarkSchema, detector: str, given: StreamOptions) -> FollowOptions:
+    """What Landmarker.stream was given, checked; InputError says what is wrong.
+
+    Args:
+        schema: of the landmarks, which a pose needs to be a face's.
+        detector: name of the detector; where it is whole_image every frame is looked at for itself.
+        given: as the caller gave it.
+    """
+    with checked_options():
+        options = FollowOptions(**({"max_faces": 1} | given), track=detector != "whole_image")
+    if options.pose:
+        check_head_pose(schema)
+    return options
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import lmdeploy
+from lmdeploy.video.follow import StreamOptions
 from tests.examples.conftest import EXAMPLES
 
 GUIDE = EXAMPLES.parent / "docs" / "api.md"
@@ -89,8 +90,15 @@ def test_every_field_of_a_result_is_said() -> None:
 
 def test_every_option_of_a_stream_and_of_load_is_said() -> None:
     for function in (lmdeploy.Landmarker.stream, lmdeploy.Landmarker.load, lmdeploy.open_model):
-        for name in set(inspect.signature(function).parameters) - {"self", "source", "bundle", "ref", "running"}:
+        named = {"self", "source", "bundle", "ref", "running", "following"}  # the last two are typed dicts
+        for name in {*inspect.signature(function).parameters, *StreamOptions.__annotations__} - named:
             assert re.search(rf"`{name}\b|[(, ]{name}=", TEXT), f"{function.__name__}: {name}"
+
+
+def test_what_a_stream_takes_is_what_its_docstring_names() -> None:
+    about = f"{lmdeploy.Landmarker.stream.__doc__} {StreamOptions.__doc__}"
+    for name in StreamOptions.__annotations__:
+        assert about.count(f"{name}") >= 2, name
 
 
 def test_exit_codes_are_those_of_the_classes() -> None:

@@ -26,6 +26,7 @@ from lmdeploy.video.pipeline import run
 from lmdeploy.writers.base import About
 from lmdeploy.writers.choose import open_sinks, output_of
 from lmdeploy.writers.pictures import write_image
+from lmdeploy.writers.several import Writers
 from tests.blob_video import Kept, Made
 from tests.fake_model import constant, fake_model
 from tests.unit.test_pose import face_of, seen
@@ -93,18 +94,38 @@ def test_nothing_changes_unless_asked_for(face: Landmarks, tmp_path: Path) -> No
     assert "pose" not in (tmp_path / "p.ndjson").read_text()
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_pipeline_fills_in_the_pose_of_the_points_it_gives(face: Landmarks, stream: bool) -> None:
+@pytest.fixture
+def landmarker(face: Landmarks) -> Landmarker:
+    """It finds this face, whatever it sees."""
     model = fake_model(constant(face.points), "ibug68")
     to_crop = crop_matrix(whole_image_box(*HW), model.spec.crop)
     model.backend._answer = constant(transform(to_crop, face.points))  # type: ignore[attr-defined]  # FakeBackend's
+    return Landmarker(model, lambda: open_detector("whole_image", None))
+
+
+def check_turn(found: Landmarks) -> None:
+    assert found.pose is not None
+    assert (found.pose.yaw_deg, found.pose.pitch_deg) == pytest.approx(TURN[:2], abs=0.2)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_pipeline_fills_in_the_pose_of_the_points_it_gives(landmarker: Landmarker, stream: bool) -> None:
     source, kept = Made(2, stream=stream), Kept()
-    following = FollowOptions(pose=True, track=False).following(source)
-    landmarker = Landmarker(model, lambda: open_detector("whole_image", None))
-    run(source, lambda: landmarker, following, [kept])
+    run(source, lambda: landmarker, FollowOptions(pose=True, track=False).following(source), [kept])
     for (found,) in kept.faces:
-        assert found.pose is not None
-        assert (found.pose.yaw_deg, found.pose.pitch_deg) == pytest.approx(TURN[:2], abs=0.2)
+        check_turn(found)
+
+
+def test_stream_of_a_landmarker_has_poses_where_it_is_asked_for_them(landmarker: Landmarker, tmp_path: Path) -> None:
+    with (
+        landmarker.stream([Made(3), Made(2, stream=False)], pose=True) as stream,
+        Writers(landmarker, tmp_path / "p.csv", pose=True) as writers,
+    ):
+        for one in stream:
+            check_turn(one.faces[0])
+            writers.write(one.frame, one.faces)
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "p.csv")[["yaw", "pitch"]], [TURN[:2]] * 5, atol=0.2)
+    assert [face.pose for seen in landmarker.stream(Made(3)) for face in seen.faces] == [None] * 3
 
 
 def test_axes_are_drawn_where_the_pose_says(face: Landmarks) -> None:

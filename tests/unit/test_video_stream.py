@@ -21,6 +21,7 @@ from lmdeploy.video.follow import FollowOptions
 from lmdeploy.video.retry import Retry
 from lmdeploy.video.source import open_source
 from lmdeploy.video.stream import Seen, Stream
+from lmdeploy.video.track import MIN_SCORE
 from tests.counting_backend import Counting
 from tests.recorded_source import Recorded
 from tests.tiny_bundle import make_tiny_bundle
@@ -204,6 +205,9 @@ def test_sources_are_opened_from_what_people_type_and_all_or_none(landmarker: La
     [
         ({"max_faces": 0}, "max_faces = 0: input should be greater than or equal to 1"),
         ({"detect_every": "often"}, "detect_every = 'often': input should be a valid integer"),
+        ({"min_score": 1.5}, "min_score = 1.5: input should be less than or equal to 1"),
+        ({"detect_evry": 3}, "detect_evry = 3: extra inputs are not permitted"),
+        ({"pose": True}, "no head pose from landmarks of schema blobs3"),
         ({"give_up_s": -1.0}, "give_up_s = -1.0: input should be greater than or equal to 0"),
     ],
 )
@@ -222,6 +226,15 @@ def test_stream_takes_its_own_options(landmarker: Landmarker, detector: StampDet
     with Stream(landmarker, [Recorded(0, 12)], FollowOptions(smooth=False, min_score=1.0).following) as stream:
         assert not any(seen.faces for seen in stream)  # nobody scores that well
     assert len(detector.asked) == 12
+
+
+def test_min_score_is_that_of_the_option(landmarker: Landmarker, detector: StampDetector) -> None:
+    scores = [float(face.score.mean()) for seen in landmarker.stream(Recorded(0, 12)) for face in seen.faces]
+    assert detector.asked == [0]
+    below, above = min(scores) - 0.01, min(max(scores) + 0.01, 1.0)
+    assert below > MIN_SCORE  # so that the option, and not the default, decides
+    assert all(len(seen.faces) == 1 for seen in landmarker.stream(Recorded(0, 12), min_score=below))
+    assert not any(seen.faces for seen in landmarker.stream(Recorded(0, 12), min_score=above))
 
 
 class _Whole(StampDetector):
