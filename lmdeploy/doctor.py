@@ -122,7 +122,7 @@ def _advice(extra: str, purpose: str) -> str:
 def gpu() -> str:
     """The first GPU and what its driver supports, or why there is none."""
     try:
-        from lmdeploy.backends.tensorrt.cuda import Device
+        from lmdeploy.backends.cuda import Device
 
         found = Device(0).gpu
     except LmdeployError as error:

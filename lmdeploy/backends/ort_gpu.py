@@ -15,11 +15,11 @@ import numpy as np
 
 from lmdeploy.backends.base import Engine
 from lmdeploy.backends.contract import check_crops
+from lmdeploy.backends.cuda import Device
 from lmdeploy.backends.frames import FramesAsCrops, inputs_for, largest_batch, taps_for
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.backends.ort_lane import OrtLane, Sizes
 from lmdeploy.backends.reference import distance_px
-from lmdeploy.backends.tensorrt.cuda import Device
 from lmdeploy.backends.turns import Named, turn_about
 from lmdeploy.errors import DeviceError, InputError, LmdeployError, MissingExtraError
 from lmdeploy.types import F64, U8, Prediction

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from lmdeploy.backends.cuda import Buffer, Device, Stream
 from lmdeploy.backends.ort import CPU, CUDA, first_line, import_onnxruntime, load_errors, session_options
-from lmdeploy.backends.tensorrt.cuda import Buffer, Device, Stream
 from lmdeploy.backends.turns import Named
 from lmdeploy.errors import DeviceError
 

@@ -12,9 +12,9 @@ import numpy as np
 from rich.console import Console
 
 from lmdeploy.backends.contract import check_crops
+from lmdeploy.backends.cuda import Device
 from lmdeploy.backends.tensorrt.builder import Built, build
 from lmdeploy.backends.tensorrt.cache import EngineCache, made_of
-from lmdeploy.backends.tensorrt.cuda import Device
 from lmdeploy.backends.tensorrt.lane import Lane, open_engine
 from lmdeploy.backends.tensorrt.library import load, make_logger, version
 from lmdeploy.backends.tensorrt.options import BuildOptions

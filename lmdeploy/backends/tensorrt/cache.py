@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from lmdeploy.backends.cuda import Gpu
 from lmdeploy.backends.tensorrt.builder import Built
-from lmdeploy.backends.tensorrt.cuda import Gpu
 from lmdeploy.backends.tensorrt.options import BuildOptions
 from lmdeploy.backends.tensorrt.seal import read_sealed, write_sealed
 from lmdeploy.bundle import canonical_json

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lmdeploy.backends.tensorrt.cuda import Buffer, Device, Graph, Stream
+from lmdeploy.backends.cuda import Buffer, Device, Graph, Stream
 from lmdeploy.backends.tensorrt.library import failed, make
 from lmdeploy.types import U8, Array
 

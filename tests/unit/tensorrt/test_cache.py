@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmdeploy.backends.cuda import Gpu
 from lmdeploy.backends.tensorrt import BuildOptions, Profile, TensorRTBackend
 from lmdeploy.backends.tensorrt.builder import Built
 from lmdeploy.backends.tensorrt.cache import EngineCache, MadeOf, default_folder, made_of
-from lmdeploy.backends.tensorrt.cuda import Gpu
 from lmdeploy.errors import DeviceError, InputError
 from tests.tensorrt_kit.fake_tensorrt import FakeTensorRT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmdeploy.backends.tensorrt.cuda import Buffer, Device, Stream
+from lmdeploy.backends.cuda import Buffer, Device, Stream
 from lmdeploy.errors import DeviceError, MissingExtraError
 from tests.tensorrt_kit.fake_tensorrt import FakeTensorRT
 

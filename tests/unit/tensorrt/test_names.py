@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-import lmdeploy.backends.tensorrt
+import lmdeploy
 from tests.tensorrt_kit import facts
 
-SOURCE = Path(lmdeploy.backends.tensorrt.__file__).parent
+RUNTIME = Path(lmdeploy.__file__).parent
+CUDA = RUNTIME / "backends" / "cuda.py"
+SOURCE = [CUDA, *(RUNTIME / "backends" / "tensorrt").glob("*.py")]
 OBJECTS = {
     "builder": "Builder",
     "cache": "ITimingCache",
@@ -47,7 +50,7 @@ def chains(path: Path) -> list[tuple[str, ...]]:
 def used() -> set[tuple[str, str]]:
     """(class, member) of everything that is asked of TensorRT; the module itself is class ''."""
     out = set()
-    for path in SOURCE.glob("*.py"):
+    for path in SOURCE:
         for first, *rest in chains(path):
             if not rest:
                 continue
@@ -90,7 +93,7 @@ def test_the_walk_sees_what_is_there() -> None:
 
 
 def test_methods_that_the_library_calls_back_exist() -> None:
-    for path in SOURCE.glob("*.py"):
+    for path in SOURCE:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and any(ast.unparse(b).startswith("trt.") for b in node.bases):
                 base = ast.unparse(node.bases[0]).removeprefix("trt.")
@@ -102,13 +105,20 @@ def test_methods_that_the_library_calls_back_exist() -> None:
 def test_every_cuda_name_is_in_the_golden_and_takes_what_it_is_given() -> None:
     golden = facts.golden("cuda")
     seen = {}
-    for node in ast.walk(ast.parse((SOURCE / "cuda.py").read_text())):
+    for node in ast.walk(ast.parse(CUDA.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("cuda"):
             seen[node.func.attr] = len(node.args)
     assert seen == golden["functions"]
     values = {n for names in golden["values"].values() for n in names if n.startswith("cuda")}
-    rest = {n for chain in chains(SOURCE / "cuda.py") for n in chain if n.startswith("cuda")} - set(seen)
+    rest = {n for chain in chains(CUDA) for n in chain if n.startswith("cuda")} - set(seen)
     assert rest == values | set(golden["constants"]) | {"cudaMemcpyKind", "cudaStreamCaptureMode"}
+
+
+def test_cuda_is_called_through_its_wrappers_alone() -> None:
+    """Names in any other file would not be checked against the golden."""
+    for path in RUNTIME.rglob("*.py"):
+        called = {name for chain in chains(path) for name in chain if re.match("cuda[A-Z]", name)}
+        assert bool(called) == (path == CUDA), f"{path.name}: {called}"
 
 
 def test_the_cuda_golden_is_what_is_installed() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmdeploy.backends.cuda import Device
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.backends.tensorrt import TensorRTBackend
-from lmdeploy.backends.tensorrt.cuda import Device
 from lmdeploy.backends.tensorrt.library import load
 from lmdeploy.errors import LmdeployError
 

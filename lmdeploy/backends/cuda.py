@@ -100,7 +100,7 @@ class Stream:
 
     @property
     def handle(self) -> int:
-        """What TensorRT takes."""
+        """What TensorRT and ONNX Runtime take."""
         return int(self._stream)
 
     def upload(self, buffer: Buffer) -> None:
@@ -181,6 +181,6 @@ def _runtime() -> Any:
         import cuda.bindings.runtime as runtime
     except ImportError as error:
         raise MissingExtraError(
-            f"GPU memory needs cuda-bindings ({error}): pip install 'landmark-deploy[tensorrt]'"
+            f"GPU memory needs cuda-bindings ({error}): pip install 'landmark-deploy[gpu]' (or [tensorrt])"
         ) from error
     return runtime
