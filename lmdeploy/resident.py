@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+
+def is_known() -> bool:
+    """Whether the system tells it; Windows does not, and the functions below must then not be called."""
+    return Path("/proc/self/status").is_file() or find_spec("resource") is not None
 
 
 def peak_mb() -> float:

@@ -10,12 +10,12 @@ import json
 import sys
 from typing import Any
 
+from lmdeploy import resident
 from lmdeploy.benchmark.scene import scene
 from lmdeploy.benchmark.ways import BF16, Options, Way
 from lmdeploy.errors import DeviceError, LmdeployError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.own_process import ask
-from lmdeploy.resident import now_mb, peak_mb
 
 TIMEOUT_S = 900  # the first engine of TensorRT takes minutes to build
 
@@ -24,7 +24,7 @@ def attempt(way: Way, options: Options) -> dict[str, Any]:
     """Try a way: `problem` (empty: it works), and if it works `provider`, `start_mb` and `peak_mb`, MB (10^6 bytes).
 
     start_mb: before the model was opened, Python and this package; peak_mb: of the whole process, with the largest
-    batch of the options.
+    batch of the options. Both are None where the system does not say.
     """
     job = {"way": [way.backend, way.device, way.precision], "options": options.model_dump(mode="json")}
     return ask((sys.executable, "-m", "lmdeploy.benchmark.alone", json.dumps(job)), TIMEOUT_S)
@@ -45,7 +45,8 @@ def open_way(way: Way, options: Options) -> Landmarker:
 
 def try_alone(way: Way, options: Options) -> dict[str, Any]:
     """What `attempt` returns, measured in this process."""
-    start_mb = now_mb()
+    known = resident.is_known()
+    start_mb = resident.now_mb() if known else None
     try:
         with open_way(way, options) as landmarker:
             frame, box = scene()
@@ -54,7 +55,8 @@ def try_alone(way: Way, options: Options) -> dict[str, Any]:
             provider = landmarker.model.backend.provider
     except LmdeployError as error:
         return {"problem": str(error)}
-    return {"problem": "", "provider": provider, "start_mb": start_mb, "peak_mb": peak_mb()}
+    peak_mb = resident.peak_mb() if known else None
+    return {"problem": "", "provider": provider, "start_mb": start_mb, "peak_mb": peak_mb}
 
 
 def main(job: str) -> None:

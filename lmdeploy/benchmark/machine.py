@@ -16,15 +16,20 @@ PACKAGES = (
 
 
 class Machine(BaseModel):
-    """The machine; `label` is fit for a file's name."""
+    """The machine; `label` is fit for a file's name, `memory_gb` (2^30 bytes) None where nobody says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str = Field(pattern=r"^[a-z0-9-]+$")
     cpu: str
     cores: int = Field(ge=1)
-    memory_gb: float = Field(gt=0)
+    memory_gb: float | None = Field(gt=0)
     system: str
+
+    @property
+    def memory(self) -> str:
+        """Its memory in words."""
+        return "memory unknown" if self.memory_gb is None else f"{self.memory_gb:g} GB memory"
 
 
 def this_machine() -> Machine:
@@ -34,7 +39,7 @@ def this_machine() -> Machine:
     words = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", cpu.lower())
     label = "-".join([*re.findall(r"[a-z0-9]+", words)[:3], f"{cores}c"])
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return Machine(label=label, cpu=cpu, cores=cores, memory_gb=round(_memory_bytes() / 2**30, 1), system=system)
+    return Machine(label=label, cpu=cpu, cores=cores, memory_gb=_memory_gb(), system=system)
 
 
 def _cpu_model() -> str:
@@ -46,7 +51,8 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _memory_bytes() -> int:
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 2**30
+def _memory_gb() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:  # as on Windows
+        return None
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # either is -1 where it cannot be told
+    return round(size / 2**30, 1) if size > 2**20 else None

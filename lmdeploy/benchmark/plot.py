@@ -25,7 +25,8 @@ def report_figure(report: Report) -> Figure:
     figure = figure_class()(figsize=(12.5, 3.2 + 0.42 * len(report.ways) * 2), layout="constrained")
     _latency(figure.add_subplot(2, 2, 1), report)
     _throughput(figure.add_subplot(2, 2, 2), report)
-    _memory(figure.add_subplot(2, 2, 3), report)
+    if any(way.peak_mb for way in report.ways):
+        _memory(figure.add_subplot(2, 2, 3), report)
     if any(way.accuracy for way in report.ways):
         _accuracy(figure.add_subplot(2, 2, 4), report)
     machine = report.machine
@@ -78,14 +79,14 @@ def _throughput(axes: Any, report: Report) -> None:
 
 
 def _memory(axes: Any, report: Report) -> None:
-    for row, way in enumerate(report.ways):
-        first = row == 0
-        axes.barh(row, way.start_mb, color="#bdbdbd", label="before the model" if first else None)
-        own = way.peak_mb - way.start_mb
-        axes.barh(row, own, left=way.start_mb, color="#0a5fd0", label="the way's own" if first else None)
-        axes.annotate(f" {way.peak_mb:.0f}", (way.peak_mb, row), va="center", fontsize=8)
+    peaks = [way.peak_mb or 0.0 for way in report.ways]
+    for row, (way, peak_mb) in enumerate(zip(report.ways, peaks, strict=True)):
+        first, start_mb = row == 0, way.start_mb or 0.0
+        axes.barh(row, start_mb, color="#bdbdbd", label="before the model" if first else None)
+        axes.barh(row, peak_mb - start_mb, left=start_mb, color="#0a5fd0", label="the way's own" if first else None)
+        axes.annotate(f" {peak_mb:.0f}", (peak_mb, row), va="center", fontsize=8)
     _names(axes, report)
-    axes.set_xlim(0, 1.15 * max(way.peak_mb for way in report.ways))
+    axes.set_xlim(0, 1.15 * max(peaks))
     axes.set_xlabel("peak resident memory of a process of its own, MB", fontsize=8)
     _legend(axes)
 

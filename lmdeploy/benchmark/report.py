@@ -57,7 +57,8 @@ class Measured(_Frozen):
     stages: crop (not where the graph crops), network and back_map of a frame with one known box, detect of a whole
     frame. known_box: a frame with one face whose box is known, as most frames of a video are, to landmarks; found_box:
     with the detector before it.
-    start_mb, peak_mb: resident memory of a process of its own before the model was opened, and at its peak.
+    start_mb, peak_mb: resident memory of a process of its own before the model was opened, and at its peak; None where
+    the system does not say.
     """
 
     backend: str
@@ -69,8 +70,8 @@ class Measured(_Frozen):
     known_box: Times
     found_box: Times
     batches: tuple[Batch, ...]
-    start_mb: float
-    peak_mb: float
+    start_mb: float | None
+    peak_mb: float | None
     speedup: Speedup | None = None
     accuracy: Accuracy | None = None
 
@@ -113,8 +114,8 @@ class Report(_Frozen):
     failed: tuple[Failed, ...]
 
     def to_json(self) -> str:
-        """One JSON object, indented."""
-        return self.model_dump_json(indent=1, exclude_none=True) + "\n"
+        """One JSON object, indented; what is not known is null."""
+        return self.model_dump_json(indent=1) + "\n"
 
 
 def times_of(blocks: Sequence[F64], *, keep: bool = True) -> Times:

@@ -48,14 +48,15 @@ def report_tables(report: Report) -> Iterator[Table]:
 def _whole(report: Report) -> Table:
     accurate = [way.accuracy for way in report.ways if way.accuracy]
     table = Table(
-        title=f"{report.model} ({report.digest[:12]}) on {report.machine.cpu}, {report.machine.cores} cores\n"
+        title=f"{report.model} ({report.digest[:12]}) on {report.machine.cpu}, {report.machine.cores} cores, "
+        f"{report.machine.memory}\n"
         f"one face of a {'x'.join(map(str, reversed(report.frame)))} frame, ms, median / 99 %",
         caption=f"faster: median and quartiles of {report.pairs} interleaved pairs; MB: peak of a process of its own",
     )
     _columns(table, ["box known", "box to be found", "faster", "MB", *(["NME, %"] if accurate else [])])
     for way in report.ways:
         nme = [f"{way.accuracy.nme:.3f}"] if way.accuracy else []
-        table.add_row(way.title, _pair(way.known_box), _pair(way.found_box), _faster(way), f"{way.peak_mb:.0f}", *nme)
+        table.add_row(way.title, _pair(way.known_box), _pair(way.found_box), _faster(way), _megabytes(way), *nme)
     if accurate:
         table.caption = f"{table.caption}; NME: of {accurate[0].normaliser}, {accurate[0].images} images, true boxes"
     return table
@@ -87,6 +88,10 @@ def _columns(table: Table, names: Sequence[str]) -> None:
 
 def _pair(times: Times) -> str:
     return f"{times.median_ms:.2f} / {times.p99_ms:.2f}"
+
+
+def _megabytes(way: Measured) -> str:
+    return "unknown" if way.peak_mb is None else f"{way.peak_mb:.0f}"
 
 
 def _faster(way: Measured) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from lmdeploy.benchmark import alone, run
+from lmdeploy.benchmark.machine import this_machine
 from lmdeploy.benchmark.measure import Plans
 from lmdeploy.benchmark.output import check_outputs
 from lmdeploy.benchmark.pairs import Plan
@@ -136,6 +139,7 @@ def test_the_tables_hold_every_way_and_every_reason(measured: Any) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO
     for said in ("ONNX Runtime CPU int8", "box to be found", "back map", "faces a second", "NME", "not measured"):
         assert said in text
+    assert f"{report.machine.memory_gb:g} GB memory" in text
     assert f"{report.ways[1].known_box.median_ms:.2f} / {report.ways[1].known_box.p99_ms:.2f}" in text
     assert all(failed.reason.split(":")[0] in text for failed in report.failed)
 
@@ -153,6 +157,29 @@ def test_the_picture_s_bars_are_the_figures(measured: Any) -> None:
     ]
     assert sum(patch.get_width() for patch in memory.patches) == pytest.approx(sum(w.peak_mb for w in report.ways))
     assert [patch.get_width() for patch in accuracy.patches] == [way.accuracy.nme for way in report.ways]
+
+
+def test_what_the_system_does_not_tell_of_memory_is_unknown_not_a_number(
+    measured: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, which has neither sysconf nor the module resource."""
+    report, _, tried = measured
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.setattr(alone.resident, "is_known", lambda: False)
+    found = alone.try_alone(tried[0], Options(model=str(place / "b"), threads=1, detector="whole_image"))
+    assert (found["problem"], found["start_mb"], found["peak_mb"]) == ("", None, None)
+    blind = tuple(way.model_copy(update={"start_mb": None, "peak_mb": None}) for way in report.ways)
+    report = report.model_copy(update={"machine": this_machine(), "ways": blind})
+    value = json.loads(report.to_json())
+    assert value["machine"]["memory_gb"] is None
+    assert [way["peak_mb"] for way in value["ways"]] == [None, None]
+    assert Report.model_validate_json(report.to_json()) == report
+    console = Console(width=200, file=io.StringIO())
+    console.print(next(report_tables(report)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO
+    assert "memory unknown" in text
+    assert text.count("unknown") == 3  # the machine's, and each way's
+    assert len(report_figure(report).axes) == 3  # latency, throughput, accuracy
 
 
 def test_mistakes_are_told_before_anything_is_measured(
