@@ -13,12 +13,12 @@ from __future__ import annotations
 from math import exp, hypot, log, sqrt
 
 from lmdeploy.types import Box
+from lmdeploy.video.timeline import step_s
 
 LEARN_S = 0.15  # s over which a velocity is learned
 FORGET_S = 1.0  # s in which a velocity that cannot be learned fades: heads that lean together go nowhere
 PULL_S = 0.3  # s in which a half trusted box pulls the expected one to its place
 COAST_S = 1.0  # s for which a face that is not seen is expected to go on as before; nobody goes straight for long
-LEAST_S = 1e-3  # s between two pictures: times can stand still
 
 
 class Motion:
@@ -40,7 +40,7 @@ class Motion:
         Who is known for too short a time has no velocity yet that could be kept. With less `trust` the box only pulls
         at the expected one.
         """
-        dt = max(time_s - self.time_s, LEAST_S)
+        dt = step_s(self.time_s, time_s)
         if learn or self._learned_s < LEARN_S:
             self._learned_s += dt
             self._steps += 1

@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from lmdeploy.geometry import landmark_box
 from lmdeploy.types import F32, F64, Array, Landmarks
 from lmdeploy.video.motion import size_of
+from lmdeploy.video.timeline import step_s
 
 FALLBACK_RATE = 30.0  # Hz, for sources without times
-SAME_S = 1e-6  # times that are no further apart are one: speeds over less would overflow
 
 
 class OneEuroConfig(BaseModel):
@@ -63,19 +63,15 @@ class OneEuro:
 
         Args:
             points: f[K,2], image px.
-            time_s: when they were seen, s. The same time again, to a microsecond, changes nothing and returns
-                the last answer.
+            time_s: when they were seen, s. A time that stands still counts as a millisecond later.
             size: of the face, px.
         Returns: f32[K,2], image px.
         """
         x = np.asarray(points, np.float64)
-        dt = time_s - self._time
-        if self._value is None or self._value.shape != x.shape or dt < 0:
+        if self._value is None or self._value.shape != x.shape or time_s < self._time:
             self._value, self._speed = x, np.zeros_like(x)
-        elif dt <= SAME_S:
-            return self._value.astype(np.float32)
         else:
-            c = self._config
+            c, dt = self._config, step_s(self._time, time_s)
             v = (x - self._value) / (dt * size)
             a_d = alpha(c.d_cutoff, dt)
             self._speed = a_d * v + (1 - a_d) * self._speed

@@ -10,7 +10,12 @@ So a stream's own times are kept to the tick, and they never go back when a came
 from __future__ import annotations
 
 GAP_S = 10.0  # a step of the source's clock beyond this is a jump
-SMALLEST_S = 1e-3
+LEAST_S = 1e-3  # between two pictures: clocks stand still and go back, and a speed over nothing is infinite
+
+
+def step_s(before_s: float, now_s: float) -> float:
+    """From one picture to the next, s: what their times say, at least LEAST_S."""
+    return max(now_s - before_s, LEAST_S)
 
 
 class Timeline:
@@ -31,7 +36,7 @@ class Timeline:
         """
         step = None if source is None or self._source is None else source - self._source
         if step is None or not 0 < step < GAP_S:
-            step = max(arrival - self._arrival, SMALLEST_S)
+            step = step_s(self._arrival, arrival)
         self._now = 0.0 if self._now is None else self._now + step
         self._arrival, self._source = arrival, source
         return 1e3 * self._now

@@ -24,7 +24,8 @@ from lmdeploy.types import U8, Box, Landmarks
 from lmdeploy.video.covered import DROPS, usual
 from lmdeploy.video.identity import SAME_FACE, Sighting, Track, join, see, sightings
 from lmdeploy.video.lockstep import DETECT, Steps, together
-from lmdeploy.video.motion import LEAST_S, Motion
+from lmdeploy.video.motion import Motion
+from lmdeploy.video.timeline import step_s
 
 FOLLOWED = 0.3  # IoU with a followed face above which a detection is that face
 MIN_SCORE = 0.4  # measured with a heatmap model of 68 points: faces 0.68 to 0.83, background 0.10 to 0.42, noise 0.25
@@ -91,8 +92,8 @@ class Tracker:
         if scene != self._scene:
             self._tracks = []
         self._scene = scene
-        passed = 1 / RATE if time_s is None else time_s - self._last_s
-        self._now_s += max(passed, LEAST_S)  # a file that is played again begins at 0, and times can be wrong
+        # a file that is played again begins at 0
+        self._now_s += 1 / RATE if time_s is None else step_s(self._last_s, time_s)
         self._last_s = time_s or 0.0
         self._tracks = [t for t in self._tracks if not t.lost or self._now_s - t.seen_s <= MEMORY_S]
 
