@@ -1,6 +1,7 @@
 """How steady, how late and how sure of who is who the points of a stream are, on faces whose motion is known.
 
     python -m benchmarks.tracking [--quick] [--model BUNDLE] [--picture FILE]
+    python -m benchmarks.tracking --record FILE --picture FILE
 
 The portrait stands still, moves to and fro at a constant speed, and sways as a sine; two portraits pass each other.
 Every picture has a camera's noise (3 grey levels). `raw` is before the One-Euro filter.
@@ -23,7 +24,7 @@ import numpy as np
 
 from benchmarks import tracking_plot
 from benchmarks.moving_portraits import SIZE, Portrait, Way, noisy, pair, picture, read_portrait
-from benchmarks.record import print_figures, write_result
+from benchmarks.record import print_figures, read_result, write_result
 from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import F64, U8, Array, Landmarks
@@ -61,17 +62,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores; writes no record")
     parser.add_argument("--model", default="face68", help="a bundle")
     parser.add_argument("--picture", type=Path, help="a plot of what was measured")
+    parser.add_argument("--record", type=Path, help="measure nothing: draw the picture of this record")
     given = parser.parse_args()
+    if given.record:
+        if not given.picture:
+            parser.error("--record is drawn: give --picture FILE")
+        tracking_plot.motions(read_result(given.record).details["tracks"], given.picture)
+        return
     plan, rng = QUICK if given.quick else FULL, np.random.default_rng(SEED)
     with Landmarker.load(given.model) as landmarker:
         person = portrait_of(landmarker)
         figures, details, tracks = moving(landmarker, person, plan, rng)
         mixed, new, scenes = passing(landmarker, person, plan.passings, rng)
+    drawn = {name: tracking_plot.shown(track) for name, track in tracks.items()}
     figures |= {"ids_mixed": float(mixed), "ids_new": float(new)}
     if not given.quick:
-        write_result("tracking", figures, {**details, "passings": scenes}, [SEED])
+        write_result("tracking", figures, {**details, "passings": scenes, "tracks": drawn}, [SEED])
     if given.picture:
-        tracking_plot.motions(tracks, given.picture)
+        tracking_plot.motions(drawn, given.picture)
     print_figures(figures)
 
 

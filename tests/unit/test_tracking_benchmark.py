@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import record, tracking
+from benchmarks import record, tracking, tracking_plot
 from benchmarks.moving_portraits import SIZE, Portrait, pair
 from benchmarks.stamped_faces import SHAPE
 from lmdeploy.landmarker import Landmarker
@@ -88,6 +88,17 @@ def test_full_run_writes_a_record_and_a_picture(
     (path,) = (tmp_path / "results").iterdir()
     assert record.read_result(path).figures == pytest.approx(found, rel=1e-4)
     assert (tmp_path / "t.png").stat().st_size > 5000
+    monkeypatch.setattr(tracking.Landmarker, "load", None)  # a record is drawn without measuring
+    monkeypatch.setattr(sys, "argv", ["x", "--record", str(path), "--picture", str(tmp_path / "again.png")])
+    tracking.main()
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "t.png").read_bytes()
+
+
+def test_panels_say_what_moves_how_fast() -> None:
+    assert tracking_plot.title("lag_0_25") == "to and fro, 0.25 face sizes a second"
+    assert tracking_plot.title("lag_sine_2") == "sine, 2 Hz"
+    track = np.array([[0.0, 5.0, 5.1, 5.2], [1.0, 6.0, 6.1, 6.2], [3.5, 0.0, 0.0, 0.0]])
+    assert tracking_plot.shown(track) == [[1.0, 1.0, 1.1, 1.2]]
 
 
 class _Blob:
