@@ -1,4 +1,4 @@
-"""The wire format of Protocol Buffers, read without trusting a byte of it.
+"""The wire format of Protocol Buffers, read without trusting a byte of it, and written.
 
 A message is a row of fields: a number, a wire type, a value. That is all that is needed to look into an ONNX file
 before an engine does; the runtime does not depend on the onnx package.
@@ -6,11 +6,13 @@ before an engine does; the runtime does not depend on the onnx package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LARGEST_FIELD = (1 << 29) - 1
 Value = int | memoryview
+Changes = Mapping[int, Callable[[memoryview], bytes] | None]
+"""What becomes of a message's fields by number: its bytes after the call, or None where it is left out."""
 
 
 class WireError(ValueError):
@@ -67,6 +69,38 @@ def message(value: Value) -> memoryview:
     if isinstance(value, int):
         raise WireError("a number stands where a message should")
     return value
+
+
+def replaced(whole: memoryview, changes: Changes) -> bytes:
+    """The message with some of its fields changed, which must hold messages; the others stay as they are.
+
+    Only of numbers and length-delimited fields, as ONNX's descriptions of graphs are: `fields` does not tell which
+    bytes had a fixed width.
+    """
+    parts = []
+    for number, value in fields(whole):
+        if number not in changes:
+            parts.append(field(number, value))
+            continue
+        change = changes[number]
+        if change is not None:
+            parts.append(field(number, change(message(value))))
+    return b"".join(parts)
+
+
+def field(number: int, value: Value | bytes) -> bytes:
+    """One field: a number (unsigned), or bytes with their length."""
+    if isinstance(value, int):
+        return _as_varint(number << 3 | VARINT) + _as_varint(value)
+    return _as_varint(number << 3 | BYTES) + _as_varint(len(value)) + bytes(value)
+
+
+def _as_varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

@@ -6,9 +6,7 @@ and every Resize a factor. OpenCV 4 overrides the size by itself; ONNX Runtime, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from lmdeploy.wire import Value, fields, message, text
+from lmdeploy.wire import Changes, field, fields, message, replaced, text
 
 # Numbers of fields in onnx.proto
 GRAPH = 7  # of a model
@@ -17,7 +15,6 @@ TENSOR_NAME = 8
 NAME, TYPE = 1, 2  # of a value
 TENSOR_TYPE, SHAPE = 1, 2  # of its type, and of a tensor's
 DIM, DIM_NAME = 1, 2  # of a shape, and of a dim
-_Changes = Mapping[int, Callable[[memoryview], bytes] | None]
 SIDES = {2: b"height", 3: b"width"}  # of [B,C,H,W]
 
 
@@ -26,7 +23,7 @@ def with_free_sides(model: bytes) -> bytes:
 
     Errors: WireError where the bytes are no model. That nothing else fixes the size only running it can tell.
     """
-    return _replaced(memoryview(model), {GRAPH: _free_graph})
+    return replaced(memoryview(model), {GRAPH: _free_graph})
 
 
 def _free_graph(graph: memoryview) -> bytes:
@@ -35,61 +32,29 @@ def _free_graph(graph: memoryview) -> bytes:
     def free_input(info: memoryview) -> bytes:
         return bytes(info) if _name(info, NAME) in constants else _in_shape(info, {SHAPE: _free_shape})
 
-    return _replaced(
+    return replaced(
         graph, {INPUT: free_input, OUTPUT: lambda info: _in_shape(info, {SHAPE: _open_shape}), VALUE_INFO: None}
     )
 
 
-def _in_shape(info: memoryview, change: _Changes) -> bytes:
+def _in_shape(info: memoryview, change: Changes) -> bytes:
     """A value's description with its tensor type changed."""
-    return _replaced(
-        info, {TYPE: lambda kind: _replaced(kind, {TENSOR_TYPE: lambda tensor: _replaced(tensor, change)})}
-    )
+    return replaced(info, {TYPE: lambda kind: replaced(kind, {TENSOR_TYPE: lambda tensor: replaced(tensor, change)})})
 
 
 def _free_shape(shape: memoryview) -> bytes:
     dims = [value for number, value in fields(shape) if number == DIM]
     if len(dims) != 4:
         return bytes(shape)
-    named = {place: _field(DIM_NAME, name) for place, name in SIDES.items()}
-    return b"".join(_field(DIM, named.get(place, bytes(message(dim)))) for place, dim in enumerate(dims))
+    named = {place: field(DIM_NAME, name) for place, name in SIDES.items()}
+    return b"".join(field(DIM, named.get(place, bytes(message(dim)))) for place, dim in enumerate(dims))
 
 
 def _open_shape(shape: memoryview) -> bytes:
     """As many dims, none of which says a size."""
-    return b"".join(_field(DIM, b"") for number, _ in fields(shape) if number == DIM)
+    return b"".join(field(DIM, b"") for number, _ in fields(shape) if number == DIM)
 
 
 def _name(described: memoryview, number: int) -> str:
     names = [text(value) for found, value in fields(described) if found == number]
     return names[-1] if names else ""
-
-
-def _replaced(whole: memoryview, changes: _Changes) -> bytes:
-    """A message with some of its fields changed by a function, or left out (None).
-
-    At the levels that are written anew ONNX has numbers and length-delimited fields only.
-    """
-    parts = []
-    for number, value in fields(whole):
-        if number not in changes:
-            parts.append(_field(number, value))
-            continue
-        change = changes[number]
-        if change is not None:
-            parts.append(_field(number, change(message(value))))
-    return b"".join(parts)
-
-
-def _field(number: int, value: Value | bytes) -> bytes:
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    return _varint(number << 3 | 2) + _varint(len(value)) + bytes(value)
-
-
-def _varint(value: int) -> bytes:
-    digits = bytearray()
-    while value > 0x7F:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*digits, value])
