@@ -13,28 +13,13 @@ import time
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 from lmdeploy.video.file import PyAVVideo
 from tests.blob_video import truth, write_blob_video
-from tests.tiny_bundle import blob_image, make_tiny_bundle
 
 RUN = [sys.executable, "-c", "from lmdeploy.cli import main; main()", "predict"]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a bundle, a video and three pictures."""
-    folder = tmp_path_factory.mktemp("home")
-    make_tiny_bundle(folder / "tiny")
-    write_blob_video(folder / "clip.mp4", 45)
-    (folder / "shots").mkdir()
-    for index in range(3):
-        picture = blob_image(160, 160, truth(index), sigma=5.0)
-        cv2.imwrite(str(folder / "shots" / f"{index}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return folder
 
 
 def command(home: Path, *words: str | Path) -> list[str]:
