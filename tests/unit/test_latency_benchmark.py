@@ -21,7 +21,9 @@ from training.models import heatmap
 
 SIZE = 64
 TINY = dict.fromkeys(("hm_r18", "tf_r18"), heatmap.Config(backbone_options=SMALL_RESNET, channels=8))
-PACKAGE = {"overhead", "hm_r18_ms", "face68_ms", "face68_overhead", "face68_bare_ms", "face68_no_spin_ms"}
+SPIN = {"face68_bare_ms", "face68_no_spin_ms", "face68_stop_spin_ms"}
+CAMERA = {f"face68_camera_{way}_cpu_ms" for way in ("spin", "no_spin", "stop_spin")}
+PACKAGE = {"overhead", "hm_r18_ms", "face68_ms", "face68_overhead"} | SPIN | CAMERA
 VIDEO = {"face68_track_ms", "face68_track_p99_ms", "face68_track_ort_ms", "video_fps"}
 
 
@@ -35,6 +37,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The words of a short run; its records go into tmp_path / "results"."""
     pytest.importorskip("onnxscript", reason="needs the export extra")
     monkeypatch.setattr(latency, "NETWORKS", TINY)
+    monkeypatch.setattr("benchmarks.latency_bare.CAMERA_FRAMES", 2)
     monkeypatch.setattr(networks, "NETWORKS", TINY)
     small = partial(networks.operated, "hm_r18", size=SIZE)  # one export is enough for all
     monkeypatch.setattr(latency, "operated", lambda name, cache: small(cache))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from time import perf_counter, process_time
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from benchmarks import latency_bare, latency_ways, networks
 from benchmarks.conv_rate import conv_chain, gmacs
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.model import open_model
+from tests.tiny_bundle import make_tiny_bundle
 from tests.unit.training.conftest import SMALL_RESNET
 from training.models import Network, heatmap
 
@@ -26,6 +28,29 @@ def test_scene_holds_its_box() -> None:
     assert frame.dtype == np.uint8
     assert 0 < box.x0 < box.x1 < 1280
     assert 0 < box.y0 < box.y1 < 720
+
+
+def test_threads_that_stop_spinning_find_the_same_points(tmp_path: Path) -> None:
+    file = make_tiny_bundle(tmp_path / "tiny", size=32).file("model.onnx")
+    session = latency_bare.spinning_in_calls(file, 2)
+    options = session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    (points,) = session.run(["points"], {"images": crops})
+    np.testing.assert_array_equal(points, OrtBackend(file, 2, "cpu").run(crops).points)
+
+
+def test_a_camera_s_frame_costs_its_processor_time_and_not_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def five_ms() -> None:
+        end = process_time() + 0.005
+        while process_time() < end:
+            pass
+
+    monkeypatch.setattr(latency_bare, "CAMERA_FRAMES", 5)
+    started = perf_counter()
+    assert 5 <= latency_bare.camera_cpu_ms(five_ms) < 10  # of the 33 ms between frames
+    assert perf_counter() - started >= 5 / latency_bare.CAMERA_HZ
 
 
 def test_ratios_are_medians_of_each_pair_s_ratio() -> None:
