@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Unpack
@@ -132,7 +132,7 @@ class Landmarker:
 
     def stream(
         self,
-        source: Given | Sequence[Given],
+        source: Given | Sequence[Given] | Mapping[str, Given],
         *,
         give_up_s: float | None = None,
         warn: Callable[[str], None] | None = None,
@@ -145,7 +145,8 @@ class Landmarker:
                     use(seen.frame, seen.faces, seen.age_ms)
 
         Args:
-            source: what `lmdeploy predict` takes, an opened source, or a list of such.
+            source: what `lmdeploy predict` takes, an opened source, a list of such, or a dict of such by their names,
+                which frames then have (Frame.source).
             give_up_s: end a live source that was lost for so long; by default it is tried again for ever.
             warn: takes a sentence when a live source is lost and when it is back.
             following: max_faces, detect_every, min_score, smooth and pose, as in lmdeploy.video.follow.StreamOptions.
@@ -157,7 +158,8 @@ class Landmarker:
 
         options = stream_options(self.spec.landmarks, self._opened_detector().name, following)
         with checked_options():
-            return Stream(self, open_sources(source, give_up_s, warn), options.following)
+            names = tuple(source) if isinstance(source, Mapping) else ()
+            return Stream(self, open_sources(source, give_up_s, warn), options.following, names)
 
     @contextmanager
     def observed(self, observe: Observer) -> Iterator[None]:

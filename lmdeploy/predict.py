@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lmdeploy.backends.base import BackendName, Device, Precision
 from lmdeploy.errors import DataError, InputError
@@ -15,24 +15,26 @@ from lmdeploy.landmarker import Landmarker
 from lmdeploy.pose import check_head_pose
 from lmdeploy.show.choose import Shown, open_view
 from lmdeploy.video.champion import Champion
-from lmdeploy.video.connect import shown
 from lmdeploy.video.follow import Following, FollowOptions
-from lmdeploy.video.frame import Source
-from lmdeploy.video.pipeline import Summary, run
+from lmdeploy.video.named import named
+from lmdeploy.video.pipeline import Summary, run_feed
+from lmdeploy.video.reading import Reading, open_reading
 from lmdeploy.video.smooth import OneEuroConfig
-from lmdeploy.video.source import ImageFiles, open_source
 from lmdeploy.video.track import MIN_SCORE
 from lmdeploy.writers.base import About, Sink
-from lmdeploy.writers.choose import Output, open_sinks, output_of
+from lmdeploy.writers.choose import Kind, Output, open_sinks, output_of
+from lmdeploy.writers.per_source import files_in, open_per_source
 
 
 class PredictOptions(BaseModel):
     """What to read, which model looks at it, and where the results go.
 
-    source: as lmdeploy.video.source.open_source takes it. model: bundle, built-in name or checkpoint. site: serve this
+    source: as lmdeploy.video.source.open_source takes it; several in a list have names (lmdeploy.video.named), which
+    the rows repeat, and so has a single NAME=SOURCE. model: bundle, built-in name or checkpoint. site: serve this
     site's champion instead of `model`. yunet: YuNet's model file. out: outputs, their kind is told from the name
     (lmdeploy.writers.choose). csv, ndjson, save: outputs, too; ndjson `-` is standard output, and so is giving no
-    output at all (nor show); save is a folder for pictures or an .mp4 file.
+    output at all (nor show); save is a folder for pictures or an .mp4 file, and of sources with names a folder in
+    which each has its file.
     landmarks: of which schema, where the model finds those of several.
     max_faces: None keeps all faces of a still image, one of a stream. detect_every, min_score, smooth: for streams.
     smooth_cutoff, smooth_beta, smooth_speed_cutoff: min_cutoff, beta and d_cutoff of OneEuroConfig.
@@ -43,7 +45,7 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
+    source: str | Annotated[tuple[str, ...], Field(min_length=1)]
     model: str = "face68"
     site: Path | None = None
     detector: Literal["haar", "yunet", "whole_image"] = "haar"
@@ -68,9 +70,20 @@ class PredictOptions(BaseModel):
     pose: bool = False
     give_up_s: float | None = Field(default=None, ge=0)
 
+    @field_validator("source")
+    @classmethod
+    def _alone(cls, source: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """A list of one is that one."""
+        return source[0] if isinstance(source, tuple) and len(source) == 1 else source
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, also where there is one."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
 
 def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: tuple[Sink, ...] = ()) -> Summary:
-    """Run a model over a source and write what was asked for.
+    """Run a model over one source, or several side by side, and write what was asked for.
 
     Args:
         options: see PredictOptions.
@@ -78,22 +91,25 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
         extra: further takers of the results.
     Errors: InputError for a source or output that cannot be used, BundleError, DeviceError.
     """
+    sources = named(options.sources)
     with ExitStack() as closing:
         landmarker = _landmarker(options, warn, closing)
-        source = open_source(options.source, give_up_s=options.give_up_s, warn=warn)
-        closing.callback(source.close)
+        reading = open_reading(sources, options.give_up_s, warn)
+        closing.callback(reading.feed.close)
         model = landmarker().model
         if options.pose:
             check_head_pose(model.spec.landmarks)
-        about = About(model.spec.landmarks, model.digest, source.rate, options.pose)
-        sinks: list[Sink] = [*open_sinks(_outputs(options, source), about), *extra]
-        for sink in sinks:  # `run` closes them, too; but the view may fail to open
+        about = About(model.spec.landmarks, model.digest, reading.rate, options.pose, reading.has_names)
+        sinks: list[Sink] = [*_open_sinks(options, reading, about), *extra]
+        for sink in sinks:  # `run_feed` closes them, too; but the view may fail to open
             closing.callback(sink.close)
-        view = open_view(model.spec.landmarks, source, shown(options.source), warn) if options.show else None
+        follow = _follow_options(options)
+        followings = [follow.following(source) for source in reading.sources]
+        view = open_view(model.spec.landmarks, reading.feed, reading.title, warn) if options.show else None
         if view is None:
-            return run(source, landmarker, _following(options, source), sinks)
+            return _run(reading, landmarker, followings, sinks)
         closing.callback(view.close)
-        summary = run(source, landmarker, _following(options, source), [Shown(view), *sinks])
+        summary = _run(reading, landmarker, followings, [Shown(view), *sinks])
         if not summary.interrupted:
             view.wait()
         return summary
@@ -108,11 +124,12 @@ def raise_if_incomplete(summary: Summary) -> None:
 
 
 def describe(summary: Summary) -> str:
-    """A line for people with the speed, and one with median / 99th percentile of each stage."""
+    """A line for people with the speed, one for each of several sources, and one with the stages' latencies."""
     rate = summary.frames / summary.seconds if summary.seconds else 0.0
     stages = " · ".join(f"{name} {s.median_ms:.2f}/{s.p99_ms:.2f}" for name, s in summary.stages.items())
+    each = "".join(f"\n  {name}: {frames} frames" for name, frames in summary.by_source.items())
     return (
-        f"{summary.frames} frames, {summary.with_face} with a face, {rate:.1f} frames/s\n"
+        f"{summary.frames} frames, {summary.with_face} with a face, {rate:.1f} frames/s{each}\n"
         f"ms per stage (median/p99): {stages}"
     )
 
@@ -138,11 +155,21 @@ def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: E
     return lambda: landmarker
 
 
-def _following(options: PredictOptions, source: Source) -> Following:
+def _run(
+    reading: Reading, landmarker: Callable[[], Landmarker], followings: Sequence[Following], sinks: Sequence[Sink]
+) -> Summary:
+    summary = run_feed(reading.feed, landmarker, followings, sinks)
+    summary.problems = [*reading.problems, *summary.problems]
+    if reading.has_names:  # one that gave nothing counts, too
+        summary.by_source = {one.named.name: summary.by_source.get(one.named.name, 0) for one in reading.opened}
+    return summary
+
+
+def _follow_options(options: PredictOptions) -> FollowOptions:
     smoothing = OneEuroConfig(
         min_cutoff=options.smooth_cutoff, beta=options.smooth_beta, d_cutoff=options.smooth_speed_cutoff
     )
-    follow = FollowOptions(
+    return FollowOptions(
         max_faces=options.max_faces,
         detect_every=options.detect_every,
         min_score=options.min_score,
@@ -150,11 +177,30 @@ def _following(options: PredictOptions, source: Source) -> Following:
         track=options.detector != "whole_image",
         pose=options.pose,
     )
-    return follow.following(source)
 
 
-def _outputs(options: PredictOptions, source: Source) -> list[Output]:
-    """All that is asked for, NDJSON on standard output by default; InputError for what would harm the source."""
+def _open_sinks(options: PredictOptions, reading: Reading, about: About) -> list[Sink]:
+    """Writers for all that is asked for; InputError for what would harm a source, before anything is written."""
+    outputs = _outputs(options)
+    for output in outputs:
+        if output.path is not None:
+            _check_place(output.kind, output.path, reading)
+    if not reading.has_names:
+        return open_sinks(outputs, about)
+    return open_sinks(outputs, about, lambda folder: open_per_source(folder, reading.opened))
+
+
+def _check_place(kind: Kind, path: Path, reading: Reading) -> None:
+    if kind == "mp4" and len(reading.opened) > 1:
+        folder = path.with_suffix("").name
+        raise InputError(f"{path} shows one source: give a folder, such as {folder}/, in which each has its file")
+    per_source = kind == "images" and reading.has_names
+    for place in files_in(path, reading.opened).values() if per_source else [path]:
+        reading.check(place)
+
+
+def _outputs(options: PredictOptions) -> list[Output]:
+    """All that is asked for, NDJSON on standard output by default."""
     outputs = [output_of(text) for text in options.out]
     if options.csv is not None:
         outputs.append(Output("csv", options.csv))
@@ -163,10 +209,4 @@ def _outputs(options: PredictOptions, source: Source) -> list[Output]:
     if options.ndjson is not None or not (outputs or options.show):
         lines = options.ndjson or "-"
         outputs.append(Output("ndjson", None if lines == "-" else Path(lines)))
-    own = {file.parent.resolve() for file in source.paths} if isinstance(source, ImageFiles) else set()
-    for path in (output.path for output in outputs if output.path is not None):
-        if path.resolve() in own:
-            raise InputError(f"{path} would overwrite the source's own images: choose another folder")
-        if path.exists() and path.resolve() == Path(options.source).resolve():
-            raise InputError(f"{path} is the source: choose another name for the output")
     return outputs

@@ -21,7 +21,7 @@ SPEED_CUTOFF = "Hz. Higher: a sudden motion is followed sooner, noise is taken f
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", nargs=-1, required=True, metavar="[NAME=]SOURCE...")
 @click.option("--model", default="face68", show_default=True, help="Bundle folder, built-in name or checkpoint.")
 @click.option("--schema", "landmarks", help="Whose landmarks, where the model finds those of several schemas.")
 @click.option("--site", type=click.Path(path_type=Path), help="Serve this site's champion, through promotions.")
@@ -45,10 +45,13 @@ SPEED_CUTOFF = "Hz. Higher: a sudden motion is followed sooner, noise is taken f
     "--give-up", "give_up_s", type=click.FloatRange(0), help="Seconds until a lost live source ends; default: never."
 )
 def predict(**given: Any) -> None:
-    """Find landmarks in SOURCE.
+    """Find landmarks in SOURCE, or in several side by side.
 
     SOURCE is an image, a folder, a quoted pattern ('shots/*.jpg'), a list.txt, a video, a camera's number or an
     rtsp:// address. Faces are detected once and then followed; what was broken is listed at the end (exit code 2).
+
+    Of several sources every row names its own, by NAME or as it was typed; --save takes a folder, with a file of each.
+    One that cannot be opened is told and the others go on; a camera or stream is tried again.
     """
     from lmdeploy.predict import PredictOptions, describe, predict_source, raise_if_incomplete
 

@@ -8,7 +8,7 @@ from lmdeploy.schema import LandmarkSchema
 from lmdeploy.show.live import Show
 from lmdeploy.show.window import Window, has_window
 from lmdeploy.types import U8, Landmarks
-from lmdeploy.video.frame import Frame, Source, Stoppable
+from lmdeploy.video.frame import Frame, Stoppable
 from lmdeploy.writers.base import SeenEnough
 
 
@@ -35,7 +35,7 @@ class Shown:
         self._view.finish()
 
 
-def open_view(schema: LandmarkSchema, source: Source, title: str, tell: Callable[[str], None]) -> Show | Window:
+def open_view(schema: LandmarkSchema, source: object, title: str, tell: Callable[[str], None]) -> Show | Window:
     """A window where OpenCV has one, else the live view in the browser, whose address `tell` is told."""
     if has_window():
         tell("a window shows the results: q ends the run, a still image waits for a key")

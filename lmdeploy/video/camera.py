@@ -23,7 +23,8 @@ class Camera:
         connect: opens the source instead, for tests and special hardware.
         retry: what happens when it is lost; by default it is tried again for ever.
         warn: takes a sentence when the source is lost and when it is back.
-    Errors: InputError when it cannot be opened at the start.
+        absent: the source is known not to be there yet: it is tried from now on, as one that was lost.
+    Errors: InputError when it cannot be opened at the start, unless absent.
     """
 
     stream = True
@@ -35,6 +36,7 @@ class Camera:
         *,
         retry: Retry | None = None,
         warn: Callable[[str], None] | None = None,
+        absent: bool = False,
     ) -> None:
         """Open the source and start reading."""
         self.problems: list[str] = []
@@ -44,6 +46,7 @@ class Camera:
         self._connect = connect or partial(open_connection, address)
         self._link = Link(shown(address), self._connect, retry or Retry(), warn or _unheard)
         self._opened, self._stopped = threading.Event(), False
+        self._absent = absent
         self._refused: InputError | None = None
         self._thread = threading.Thread(target=self._run, name=self._prefix, daemon=True)
         self._thread.start()
@@ -88,7 +91,7 @@ class Camera:
 
     def _run(self) -> None:
         try:
-            self._read(self._connect())
+            self._read(self._first())
         except InputError as error:  # only the first connection's: Link tries the others again
             self._refused = error
         except Exception as error:  # noqa: BLE001  # a mistake in the program reaches the consumer, not the thread's end
@@ -97,8 +100,14 @@ class Camera:
             self.slot.end()
             self._opened.set()
 
-    def _read(self, first: Connection) -> None:
-        self.rate = first.rate
+    def _first(self) -> Connection | None:
+        if not self._absent:
+            return self._connect()
+        self._opened.set()
+        return self._link.arrival()
+
+    def _read(self, first: Connection | None) -> None:
+        self.rate = first.rate if first else 0.0
         self._opened.set()
         timeline, part = Timeline(), 0
         for index, (now, picture) in enumerate(self._link.pictures(first)):

@@ -17,6 +17,7 @@ class Frame:
     time_ms: position in the stream, None for still images. name: unique within a source, fit for a file name.
     at: when a live source's picture came, s of time.monotonic(); None where nothing is live. A result's age is its own
     time minus this. part: how often the source was interrupted before; faces of two parts need not be the same.
+    source: the name of its source where there are several, else empty.
     """
 
     image: U8
@@ -25,6 +26,7 @@ class Frame:
     name: str
     at: float | None = None
     part: int = 0
+    source: str = ""
 
     def __repr__(self) -> str:
         """One line, without the pixels."""

@@ -13,9 +13,11 @@ from types import FrameType
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.draw import draw_faces
-from lmdeploy.video.follow import Following, follow
+from lmdeploy.video.follow import Following
 from lmdeploy.video.frame import Frame, Source, Stoppable
 from lmdeploy.video.latency import Latencies, StageLatency
+from lmdeploy.video.several import Alone, Feed, Step
+from lmdeploy.video.watch import Watch
 from lmdeploy.writers.base import SeenEnough, Sink
 
 STAGES = ("read", "detect", "crop", "network", "back_map", "smooth", "draw", "write", "frame", "age")
@@ -27,8 +29,9 @@ class Summary:
 
     frames: read and processed. with_face: frames with at least one face. faces: of all frames. seconds: wall time.
     interrupted: ended by Ctrl-C. problems: one line for each thing that could not be read. stages: latency by stage;
-    `frame` is everything after reading, `age` the time from a live picture's arrival until its
-    results are written (a video's picture: until it is with the encoder, which has a thread of its own).
+    `frame` is everything after reading (of frames that shared a batch: of all of them), `age` the time from a live
+    picture's arrival until its results are written (a video's picture: until it is with the encoder, which has a
+    thread of its own). by_source: frames of each source that has a name.
     """
 
     frames: int = 0
@@ -38,40 +41,52 @@ class Summary:
     interrupted: bool = False
     problems: list[str] = field(default_factory=list)
     stages: dict[str, StageLatency] = field(default_factory=dict)
+    by_source: dict[str, int] = field(default_factory=dict)
+
+    def count(self, frame: Frame, faces: Sequence[Landmarks]) -> None:
+        """Add a frame that is done."""
+        self.frames += 1
+        self.faces += len(faces)
+        self.with_face += bool(faces)
+        if frame.source:
+            self.by_source[frame.source] = self.by_source.get(frame.source, 0) + 1
 
 
 def run(source: Source, landmarker: Callable[[], Landmarker], following: Following, sinks: Sequence[Sink]) -> Summary:
-    """Process a whole source; every sink is closed, with valid content, however it ends.
+    """Process a whole source, as `run_feed` does, in the caller's own thread."""
+    return run_feed(Alone(source), landmarker, [following], sinks)
+
+
+def run_feed(
+    feed: Feed, landmarker: Callable[[], Landmarker], followings: Sequence[Following], sinks: Sequence[Sink]
+) -> Summary:
+    """Process one source or several; every sink is closed, with valid content, however it ends.
 
     Args:
-        source: where frames come from; closed at the end.
-        landmarker: asked before every frame, so that a model can be replaced in mid-stream.
-        following: tracking and smoothing.
+        feed: where frames come from; closed at the end.
+        landmarker: asked before every step, so that a model can be replaced in mid-stream.
+        followings: tracking and smoothing of each source.
         sinks: where results go.
-    The first Ctrl-C ends the run after the frame at hand, or the wait for one; a second one at once.
+    The first Ctrl-C ends the run after the frames at hand, or the wait for them; a second one at once.
     """
-    summary, latencies = Summary(), Latencies()
+    summary, latencies, watch = Summary(), Latencies(), Watch(followings)
     start = perf_counter()
-    with interruptible(source, *sinks) as stop, ExitStack() as closing:
-        closing.callback(source.close)
+    with interruptible(feed, *sinks) as stop, ExitStack() as closing:
+        closing.callback(feed.close)
         for sink in sinks:
             closing.callback(sink.close)
         try:
-            for frame in _timed(source, latencies):
-                began = perf_counter()
-                (faces,) = follow([frame], [following], landmarker(), latencies)
-                _deliver(frame, faces, landmarker(), sinks, latencies)
+            for step in _timed(feed, latencies):
+                began, now = perf_counter(), landmarker()
+                for (_, frame), faces in zip(step, watch(step, now, latencies), strict=True):
+                    _deliver(frame, faces, now, sinks, latencies)
+                    summary.count(frame, faces)
                 latencies.add("frame", (perf_counter() - began) * 1e3)
-                if frame.at is not None:
-                    latencies.add("age", (monotonic() - frame.at) * 1e3)
-                summary.frames += 1
-                summary.faces += len(faces)
-                summary.with_face += bool(faces)
                 if stop.is_set():
                     break
         except (BrokenPipeError, SeenEnough):  # BrokenPipeError: whoever read standard output has seen enough
             pass
-    summary.interrupted, summary.problems = stop.is_set(), source.problems
+    summary.interrupted, summary.problems = stop.is_set(), feed.problems
     found = latencies.summary()
     summary.stages = {stage: found[stage] for stage in STAGES if stage in found}
     summary.seconds = perf_counter() - start
@@ -90,13 +105,15 @@ def _deliver(
     for sink in sinks:
         sink.write(frame, faces, picture)
     latencies.add("write", (perf_counter() - start) * 1e3)
+    if frame.at is not None:
+        latencies.add("age", (monotonic() - frame.at) * 1e3)
 
 
-def _timed(source: Source, latencies: Latencies) -> Iterator[Frame]:
+def _timed(feed: Feed, latencies: Latencies) -> Iterator[Step]:
     start = perf_counter()
-    for frame in source:
+    for step in feed:
         latencies.add("read", (perf_counter() - start) * 1e3)
-        yield frame
+        yield step
         start = perf_counter()
 
 

@@ -83,9 +83,15 @@ class Link:
             part += 1
             connection = self._again(connection.reason, monotonic() - opened)
 
+    def arrival(self) -> Connection | None:
+        """The first connection to a source that is not there yet, or None when it is given up."""
+        self._down = monotonic()
+        return self._next()
+
     def _up(self) -> None:
         if self._down is not None:
-            self._warn(f"{self._name}: pictures again, after {monotonic() - self._down:.1f} s")
+            again = " again" if self.outages else ""
+            self._warn(f"{self._name}: pictures{again}, after {monotonic() - self._down:.1f} s")
             self._down = None
 
     def _again(self, reason: str, held_s: float) -> Connection | None:
@@ -96,6 +102,9 @@ class Link:
             self._down = monotonic()
             self.outages += 1
             self._warn(f"{self._name}: {reason}; it is tried again until it is back")
+        return self._next()
+
+    def _next(self) -> Connection | None:
         while self._pause():
             try:
                 return self._connect()

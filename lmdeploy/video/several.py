@@ -7,11 +7,63 @@ another has one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from lmdeploy.video.ahead import LOOK_S, Ahead
 from lmdeploy.video.camera import Camera
-from lmdeploy.video.frame import Frame, Source
+from lmdeploy.video.frame import Frame, Source, Stoppable
+
+Step = list[tuple[int, Frame]]
+"""At most one frame of each source, with the source's place."""
+
+
+class Feed(Protocol):
+    """What a run reads: one source, or several of them."""
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each thing that could not be read, complete after the iteration."""
+        ...
+
+    def __iter__(self) -> Iterator[Step]:
+        """Steps until the end of all sources; none is empty."""
+        ...
+
+    def stop(self) -> None:
+        """End the iteration soon; may be called from a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Free the sources; a second call does nothing."""
+        ...
+
+
+class Alone:
+    """One source, read by whoever asks for its frames."""
+
+    def __init__(self, source: Source) -> None:
+        """Take over an opened source."""
+        self._source = source
+
+    @property
+    def problems(self) -> list[str]:
+        """The source's."""
+        return self._source.problems
+
+    def __iter__(self) -> Iterator[Step]:
+        """A frame a step."""
+        return ([(0, frame)] for frame in self._source)
+
+    def stop(self) -> None:
+        """Do not go on waiting, where the source may wait for long."""
+        if isinstance(self._source, Stoppable):
+            self._source.stop()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
 
 
 class Several:
@@ -19,10 +71,12 @@ class Several:
 
     Args:
         sources: opened ones, closed by `close`.
+        names: of the sources, for Frame.source where a frame has none yet; none of them without.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], names: Sequence[str] = ()) -> None:
         """Start reading all of them."""
+        self._names = names
         self._feeds = [source if isinstance(source, Camera | Ahead) else Ahead(source) for source in sources]
         self._news = threading.Event()
         self._stopped = False
@@ -36,12 +90,17 @@ class Several:
         """Of all sources, in their order."""
         return [problem for feed in self._feeds for problem in feed.problems]
 
-    def step(self) -> list[tuple[int, Frame]]:
-        """Wait for news, then one frame of each source that has one, with the source's place; [] at the end of all."""
+    def __iter__(self) -> Iterator[Step]:
+        """Steps until the end of all."""
+        while step := self.step():
+            yield step
+
+    def step(self) -> Step:
+        """Wait for news, then one frame of each source that has one; [] at the end of all."""
         while not self._stopped:
             self._news.clear()
             waiting = [(place, feed.slot.poll()) for place, feed in enumerate(self._feeds)]
-            frames = [(place, pending()) for place, pending in waiting if pending is not None]
+            frames = [(place, self._named(place, pending())) for place, pending in waiting if pending is not None]
             if frames or all(feed.slot.over for feed in self._feeds):
                 return frames
             self._news.wait(LOOK_S)
@@ -62,3 +121,6 @@ class Several:
         self.end()
         for feed in self._feeds:
             feed.close()
+
+    def _named(self, place: int, frame: Frame) -> Frame:
+        return replace(frame, source=self._names[place]) if self._names and not frame.source else frame

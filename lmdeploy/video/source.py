@@ -6,11 +6,15 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lmdeploy.errors import InputError
 from lmdeploy.images import IMAGE_SUFFIXES, list_images, read_image
 from lmdeploy.video.frame import Frame, Source
+
+if TYPE_CHECKING:
+    from lmdeploy.video.camera import Camera
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 
@@ -56,11 +60,8 @@ def open_source(
         from lmdeploy.video.file import open_video
 
         return open_video(file, name)
-    if name.isdecimal() or "://" in name:
-        from lmdeploy.video.camera import Camera
-        from lmdeploy.video.retry import Retry
-
-        return Camera(int(name) if name.isdecimal() else name, retry=Retry(give_up_s=give_up_s), warn=warn)
+    if is_live(name):
+        return open_live(name, give_up_s=give_up_s, warn=warn)
     path = Path(name)
     if path.is_dir():
         return ImageFiles(_some(list_images(path), f"{path}: no image files in this folder"))
@@ -73,6 +74,22 @@ def open_source(
     from lmdeploy.video.file import open_video
 
     return open_video(path)
+
+
+def is_live(name: str) -> bool:
+    """Whether SOURCE is a camera or a network stream, of which the newest picture counts."""
+    return name.isdecimal() or ("://" in name and _file_on_a_server(name) is None)
+
+
+def open_live(
+    name: str, *, give_up_s: float | None, warn: Callable[[str], None] | None, absent: bool = False
+) -> Camera:
+    """A camera by number or a network stream by address; absent: known not to be there yet, see Camera."""
+    from lmdeploy.video.camera import Camera
+    from lmdeploy.video.retry import Retry
+
+    address = int(name) if name.isdecimal() else name
+    return Camera(address, retry=Retry(give_up_s=give_up_s), warn=warn, absent=absent)
 
 
 def _file_on_a_server(name: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,11 +14,12 @@ from types import TracebackType
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.types import Landmarks
 from lmdeploy.video.beside import Beside
-from lmdeploy.video.follow import Following, follow
+from lmdeploy.video.follow import Following
 from lmdeploy.video.frame import Frame, Source
 from lmdeploy.video.latency import Latencies, StageLatency
 from lmdeploy.video.several import Several
 from lmdeploy.video.source import open_source
+from lmdeploy.video.watch import Watch
 
 Given = str | Path | int | Source
 
@@ -38,11 +39,14 @@ class Seen:
 
 
 def open_sources(
-    given: Given | Sequence[Given], give_up_s: float | None, warn: Callable[[str], None] | None
+    given: Given | Sequence[Given] | Mapping[str, Given],
+    give_up_s: float | None,
+    warn: Callable[[str], None] | None,
 ) -> list[Source]:
     """Open all that is not open yet, or none: InputError for the first that cannot be."""
     opened: list[Source] = []
     try:
+        given = list(given.values()) if isinstance(given, Mapping) else given
         for source in [given] if isinstance(given, (str, Path, int, Source)) else given:
             if isinstance(source, (str, Path, int)):
                 opened.append(open_source(str(source), give_up_s=give_up_s, warn=warn))
@@ -59,8 +63,6 @@ class Stream:
     """The results of one or several sources, in the order of each source; iterate once, from one thread.
 
     Every source has its own tracks and its own smoothing. Frames that are there at the same time share one batch.
-    Of live sources without a face one a step may ask the detector, in turn, so that looking for a face in many of
-    them does not hold up those that have one.
 
     One that is dropped without being closed frees its devices and ends its threads soon after.
 
@@ -71,16 +73,20 @@ class Stream:
         landmarker: stays open.
         sources: opened; `close` closes them.
         following: makes the tracking of one source.
+        names: of the sources, for Frame.source; none without.
     """
 
     def __init__(
-        self, landmarker: Landmarker, sources: Sequence[Source], following: Callable[[Source], Following]
+        self,
+        landmarker: Landmarker,
+        sources: Sequence[Source],
+        following: Callable[[Source], Following],
+        names: Sequence[str] = (),
     ) -> None:
         """Start reading."""
         self._landmarker, self._latencies = landmarker, Latencies()
-        self._followings = [following(source) for source in sources]
-        self._turns = list(range(len(sources)))  # whoever detected last stands last
-        self._sources = Several(sources)
+        self._watch = Watch([following(source) for source in sources])
+        self._sources = Several(sources, names)
         self._ready: deque[Seen] = deque()
         self._beside = Beside("stream")
         weakref.finalize(self, self._sources.end)  # a loop that is left early drops its stream, and may not close it
@@ -166,22 +172,10 @@ class Stream:
     def _look(self, step: list[tuple[int, Frame]]) -> list[Seen]:
         if not step:
             return []
-        places, frames = [place for place, _ in step], [frame for _, frame in step]
-        followings = [self._followings[place] for place in places]
-        limited = {place for place, frame in step if frame.at is not None and self._followings[place].tracker}
-
-        def allow(wanting: Sequence[int]) -> list[int]:
-            """All files, and of the live sources the one whose last turn is longest ago."""
-            live = [index for index in wanting if places[index] in limited]
-            first = min(live, key=lambda index: self._turns.index(places[index]), default=None)
-            if first is not None:
-                self._turns.append(self._turns.pop(self._turns.index(places[first])))
-            return [index for index in wanting if index not in live or index == first]
-
-        found = follow(frames, followings, self._landmarker, self._latencies, allow)
+        found = self._watch(step, self._landmarker, self._latencies)
         now = monotonic()
         seen = []
-        for place, frame, faces in zip(places, frames, found, strict=True):
+        for (place, frame), faces in zip(step, found, strict=True):
             age_ms = None if frame.at is None else 1e3 * (now - frame.at)
             if age_ms is not None:
                 self._latencies.add("age", age_ms)

@@ -18,13 +18,15 @@ class About:
     """What is known of a run at its start.
 
     schema: what the landmarks are. digest: sha256 of the bundle. rate: nominal frames per second of the source, 0
-    where there is none. pose: whether the results say how heads are turned.
+    where there is none. pose: whether the results say how heads are turned. sources: whether the frames are of several
+    sources, so that each row names its own (Frame.source).
     """
 
     schema: LandmarkSchema
     digest: str = ""
     rate: float = 0.0
     pose: bool = False
+    sources: bool = False
 
 
 class SeenEnough(Exception):

@@ -33,13 +33,12 @@ ENDINGS: dict[str, Kind] = {
 }
 STANDARD_OUTPUT = "-"
 OPEN: dict[Kind, Callable[[Path, About], Sink]] = {
-    "csv": lambda path, about: CsvSink(path, about.schema.points, pose=about.pose),
-    "long": lambda path, about: LongCsvSink(path, about.schema),
+    "csv": lambda path, about: CsvSink(path, about.schema.points, pose=about.pose, sources=about.sources),
+    "long": lambda path, about: LongCsvSink(path, about.schema, sources=about.sources),
     "ndjson": lambda path, _: NdjsonSink(path),
     "coco": CocoSink,
     "parquet": ParquetSink,
     "mp4": lambda path, about: Behind(Mp4Sink(path, about.rate)),
-    "images": lambda path, _: ImageSink(path),
 }
 
 
@@ -71,19 +70,29 @@ def output_of(text: str) -> Output:
     )
 
 
-def open_sinks(outputs: Sequence[Output], about: About) -> list[Sink]:
+def open_sinks(outputs: Sequence[Output], about: About, folder: Callable[[Path], Sink] = ImageSink) -> list[Sink]:
     """A writer for each output; when one cannot be opened, those before it are closed.
 
+    Args:
+        outputs: what to write.
+        about: what is known of the run.
+        folder: makes the writer of annotated pictures in a folder.
     Errors: InputError for a place that is named twice or cannot be written, MissingExtraError.
     """
     _check(outputs)
     sinks: list[Sink] = []
     with ExitStack() as closing:
         for output in outputs:
-            sinks.append(NdjsonSink(None) if output.path is None else OPEN[output.kind](output.path, about))
+            sinks.append(_open(output, about, folder))
             closing.callback(sinks[-1].close)
         closing.pop_all()
     return sinks
+
+
+def _open(output: Output, about: About, folder: Callable[[Path], Sink]) -> Sink:
+    if output.path is None:
+        return NdjsonSink(None)
+    return folder(output.path) if output.kind == "images" else OPEN[output.kind](output.path, about)
 
 
 def _check(outputs: Sequence[Output]) -> None:

@@ -11,7 +11,8 @@ Where COCO's conventions are not ours (types.Box, design's pixel centres):
 point was hidden. `bbox` is the tight box of the known points and `area` its area, for there is no segmentation; where
 they span no area it is the box that was cropped. Beside COCO's keys annotations have `score` (mean over the known
 points), `track_id` on streams and `digest` (of the bundle); images have `frame` and `time_ms`. An image's id is its
-frame + 1; images without a face are there, too.
+frame + 1; images without a face are there, too. Of several sources images have `source` (Frame.source) as well and are
+counted from 1, for two may have one name and one frame.
 
 As detections: COCO(truth).loadRes(json["annotations"]). Killed: nothing at the file's name; `recover` makes the file,
 up to the last frame.
@@ -48,6 +49,7 @@ class CocoSink:
     def __init__(self, path: Path, about: About) -> None:
         """Begin the hidden folder; InputError when it cannot be written."""
         self._path, self._next, self._closed = path, 1, False
+        self._sources, self._images = about.sources, 0
         folder = spool.start(path)
         try:
             (folder / HEAD).write_text(_dump(_head(about)), encoding="utf-8")
@@ -57,9 +59,11 @@ class CocoSink:
 
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None = None) -> None:
         """Add an image and its faces."""
-        found = [annotation(frame, face, self._next + number) for number, face in enumerate(faces)]
+        self._images += 1
+        image = self._images if self._sources else frame.index + 1
+        found = [annotation(image, face, self._next + number) for number, face in enumerate(faces)]
         self._next += len(found)
-        self._lines.write(f"{_dump(_image(frame))}{SPLIT}{','.join(map(_dump, found))}\n")
+        self._lines.write(f"{_dump(_image(frame, image))}{SPLIT}{','.join(map(_dump, found))}\n")
 
     def close(self) -> None:
         """Make the file; a second call does nothing."""
@@ -69,14 +73,14 @@ class CocoSink:
             spool.finish(self._path, assemble)
 
 
-def annotation(frame: Frame, face: Landmarks, number: int) -> dict[str, Any]:
-    """One face as a COCO annotation with the id `number`."""
+def annotation(image: int, face: Landmarks, number: int) -> dict[str, Any]:
+    """One face, of the image with the id `image`, as a COCO annotation with the id `number`."""
     known = np.asarray(np.isfinite(face.points).all(axis=1))
     points = np.round(np.where(known[:, None], face.points, 0.0).astype(np.float64), 3).tolist()
     box = _box(face)
     found: dict[str, Any] = {
         "id": number,
-        "image_id": frame.index + 1,
+        "image_id": image,
         "category_id": CATEGORY,
         "iscrowd": 0,
         "bbox": [round(v, 3) for v in (box.x0 + 0.5, box.y0 + 0.5, box.width, box.height)],
@@ -137,9 +141,10 @@ def _skeleton(schema: LandmarkSchema) -> list[list[int]]:
     return [[a + 1, b + 1] for line in schema.skeleton for a, b in pairwise(line)]
 
 
-def _image(frame: Frame) -> dict[str, Any]:
+def _image(frame: Frame, number: int) -> dict[str, Any]:
     height, width = frame.image.shape[:2]
-    about = {"id": frame.index + 1, "width": width, "height": height, "file_name": frame.name, "frame": frame.index}
+    about = {"id": number, "width": width, "height": height, "file_name": frame.name, "frame": frame.index}
+    about |= {"source": frame.source} if frame.source else {}
     return about if frame.time_ms is None else {**about, "time_ms": round(frame.time_ms, 3)}
 
 

@@ -21,16 +21,17 @@ class LongCsvSink:
     """One row a landmark: image,frame,time_ms,track,face,landmark,name,x,y,score,spread; an empty cell = not known.
 
     face: number of the face in its frame, 0 first, which tells untracked faces of one image apart. landmark, name:
-    its index and its name in the schema. x, y: smoothed, image px; spread: image px. A killed process leaves whole
-    rows, up to the last frame.
+    its index and its name in the schema. x, y: smoothed, image px; spread: image px. With `sources` the column source,
+    Frame.source, stands first. A killed process leaves whole rows, up to the last frame.
     """
 
     drawn = False
 
-    def __init__(self, path: Path, schema: LandmarkSchema) -> None:
+    def __init__(self, path: Path, schema: LandmarkSchema, *, sources: bool = False) -> None:
         """Write the header."""
+        self._sources = sources
         self._labels = [f"{index},{quoted(name)}" for index, name in enumerate(schema.names)]
-        self._file = LineFile(path, HEADER)
+        self._file = LineFile(path, f"source,{HEADER}" if sources else HEADER)
 
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None = None) -> None:
         """Add the rows of every face."""
@@ -42,7 +43,7 @@ class LongCsvSink:
         self._file.close()
 
     def _rows(self, frame: Frame, number: int, face: Landmarks) -> str:
-        start = f"{first_cells(frame, face)},{number}"
+        start = f"{first_cells(frame, face, sources=self._sources)},{number}"
         values = np.column_stack([face.points, face.score, face.spread]).tolist()
         return "".join(
             f"{start},{label},{_point(x, y)},{_cell(score, 4)},{_cell(spread, 3)}\n"

@@ -17,7 +17,7 @@ class NdjsonSink:
     """One JSON object a line and face: smoothed `points`, `points_raw`, score, spread, box, digest, provider.
 
     Where a head's pose was asked for and found: `pose` with yaw, pitch, roll (degrees) and translation_mm, as in
-    lmdeploy.pose.
+    lmdeploy.pose. Where there are several sources: `source`, Frame.source.
 
     A killed process leaves whole lines, up to the last frame.
 
@@ -43,7 +43,8 @@ class NdjsonSink:
 
 def ndjson_line(frame: Frame, face: Landmarks) -> str:
     """One face as a JSON object and a line end; numbers that are not finite become null."""
-    record: dict[str, object] = {
+    record: dict[str, object] = {"source": frame.source} if frame.source else {}
+    record |= {
         "image": frame.name,
         "frame": frame.index,
         "time_ms": frame.time_ms,

@@ -5,7 +5,8 @@ Columns: image string, frame int64, time_ms float64, track int32, face int32 (nu
 each for x, y (smoothed), x_raw, y_raw, point_score and spread; digest and provider string. Positions in image px, an
 integer is a pixel's centre. Null = not known, also inside the lists. Lists rather than 2 K columns, for tables of all
 schemas then have one shape: `x[31]` in DuckDB (counted from 1), `numpy.stack(table.x)` in pandas. Where poses were
-asked for, yaw, pitch and roll (degrees, lmdeploy.pose) stand before x.
+asked for, yaw, pitch and roll (degrees, lmdeploy.pose) stand before x; of several sources the string source
+(Frame.source) stands first.
 
 The file's key-value metadata: lmdeploy.version, lmdeploy.schema (JSON: names, skeleton, flip pairs, ...) and
 lmdeploy.digest (sha256 of the bundle that the run began with; the column tells of each row).
@@ -17,6 +18,7 @@ and `recover` joins these.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -36,7 +38,7 @@ ANGLES = ("yaw", "pitch", "roll")
 LISTS = ("x", "y", "x_raw", "y_raw", "point_score", "spread")
 PART_NAME = "{:09d}.parquet"
 FIRST = PART_NAME.format(0)
-REPEATED = ["digest", "provider"]  # a dictionary of coordinates only costs time and a third more space
+REPEATED = ["source", "digest", "provider"]  # a dictionary of coordinates only costs time and a third more space
 PART = {"compression": "none", "use_dictionary": REPEATED}  # written between two frames, so fast
 WHOLE = {"compression": "zstd", "use_dictionary": REPEATED}
 
@@ -67,7 +69,7 @@ class ParquetSink:
 
     def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None = None) -> None:
         """Add one row a face."""
-        bare = Frame(np.empty((0, 0, 3), np.uint8), frame.index, frame.time_ms, frame.name)  # lets the picture go
+        bare = replace(frame, image=np.empty((0, 0, 3), np.uint8))  # lets the picture go
         self._rows += [(bare, number, face) for number, face in enumerate(faces)]
         if self._rows and (len(self._rows) >= FLUSH_FACES or monotonic() - self._flushed > FLUSH_S):
             self._flush()
@@ -111,7 +113,8 @@ def arrow_schema(pa: Any, about: About) -> Any:
     """The columns, with the landmark schema and the bundle's digest as metadata."""
     from lmdeploy import __version__
 
-    columns = [("image", pa.string()), ("frame", pa.int64()), ("time_ms", pa.float64()), ("track", pa.int32())]
+    columns = [("source", pa.string())] if about.sources else []
+    columns += [("image", pa.string()), ("frame", pa.int64()), ("time_ms", pa.float64()), ("track", pa.int32())]
     columns += [("face", pa.int32()), ("score", pa.float32())]
     columns += [(f"box_{side}", pa.float32()) for side in ("x0", "y0", "x1", "y1")]
     columns += [(name, pa.float32()) for name in (ANGLES if about.pose else ())]
@@ -127,9 +130,10 @@ def arrow_schema(pa: Any, about: About) -> Any:
 
 def _columns(pa: Any, schema: Any, rows: Sequence[tuple[Frame, int, Landmarks]]) -> list[Any]:
     angles = _angles if ANGLES[0] in schema.names else _no_columns
+    own = _source if "source" in schema.names else _no_columns
     plain = [
         (
-            frame.name, frame.index, frame.time_ms, face.track if face.track >= 0 else None, number,
+            *own(frame), frame.name, frame.index, frame.time_ms, face.track if face.track >= 0 else None, number,
             float(face.score.mean()), face.box.x0, face.box.y0, face.box.x1, face.box.y1,
             *angles(face),
         )
@@ -149,7 +153,11 @@ def _angles(face: Landmarks) -> tuple[float | None, ...]:
     return (None, None, None) if pose is None else (pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
 
 
-def _no_columns(face: Landmarks) -> tuple[float | None, ...]:
+def _source(frame: Frame) -> tuple[str, ...]:
+    return (frame.source,)
+
+
+def _no_columns(of: Landmarks | Frame) -> tuple[()]:
     return ()
 
 

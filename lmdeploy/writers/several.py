@@ -30,13 +30,21 @@ class Writers:
         names: at least one.
         rate: frames per second of an .mp4 whose frames have no time; 0 takes 30.
         pose: columns for yaw, pitch and roll in .csv and .parquet, for faces that have a pose.
+        sources: the frames are of several sources: a column, or key, names each one's (Frame.source).
     Errors: InputError for a name without a kind, named twice, or a place that cannot be written; MissingExtraError.
     """
 
-    def __init__(self, landmarker: Landmarker, *names: str | Path, rate: float = 0.0, pose: bool = False) -> None:
+    def __init__(
+        self,
+        landmarker: Landmarker,
+        *names: str | Path,
+        rate: float = 0.0,
+        pose: bool = False,
+        sources: bool = False,
+    ) -> None:
         """Open all of them, or none."""
         self._schema = landmarker.spec.landmarks
-        about = About(self._schema, landmarker.model.digest, rate, pose)
+        about = About(self._schema, landmarker.model.digest, rate, pose, sources)
         self._sinks = open_sinks([output_of(str(name)) for name in names], about)
         self._drawn = any(sink.drawn for sink in self._sinks)
 

@@ -48,10 +48,10 @@ def test_command_and_library_have_the_filter_s_defaults(options: list[PredictOpt
 def test_command_s_parameters_reach_the_filter(options: list[PredictOptions]) -> None:
     words = ["c.mp4", "--smooth-cutoff", "0.5", "--smooth-beta", "0", "--smooth-speed-cutoff", "4"]
     assert CliRunner().invoke(predict, words).exit_code == 0
-    smoother = library._following(options[0], Made(1)).smoother
+    smoother = library._follow_options(options[0]).following(Made(1)).smoother
     assert smoother is not None
     assert smoother._config == OneEuroConfig(min_cutoff=0.5, beta=0, d_cutoff=4)
-    assert library._following(PredictOptions(source="c.mp4", smooth=False), Made(1)).smoother is None
+    assert library._follow_options(PredictOptions(source="c.mp4", smooth=False)).following(Made(1)).smoother is None
 
 
 @pytest.mark.parametrize("words", [("--smooth-cutoff", "0"), ("--smooth-beta", "-1"), ("--smooth-speed-cutoff", "0")])

@@ -182,3 +182,22 @@ def test_unread_pictures_of_a_paced_camera_are_lost() -> None:
     numbers = list(slow())
     assert len(numbers) < 12
     assert numbers[-1] > 20
+
+
+def test_source_that_is_not_there_yet_is_waited_for() -> None:
+    lives, heard = Lives([AWAY, AWAY, [grey(7), 0.2, grey(8)]], AWAY), list[str]()
+    retry = Retry(first_s=0.01, longest_s=0.02, give_up_s=0.5)
+    camera = Camera(0, lives, retry=retry, warn=heard.append, absent=True)
+    assert [(frame.part, int(frame.image[0, 0, 0])) for frame in camera] == [(0, 7), (0, 8)]
+    assert lives.tries > 3
+    assert heard[0].startswith("camera 0: pictures, after")  # not "again"
+    assert camera.outages == 1  # the later one alone
+    assert camera.problems == ["camera 0: no pictures for 0.5 s, given up; is it still connected?"]
+    camera.close()
+
+
+def test_source_that_never_comes_is_given_up() -> None:
+    camera = Camera(0, Lives([], AWAY), retry=Retry(first_s=0.01, give_up_s=0.1), absent=True)
+    assert list(camera) == []
+    assert camera.problems == ["camera 0: no pictures for 0.1 s, given up; is it still connected?"]
+    camera.close()

@@ -84,6 +84,16 @@ def test_files_give_every_frame_in_shared_batches_and_the_same_as_alone(
             np.testing.assert_allclose(a.faces[0].points, b.faces[0].points, atol=1e-3)
 
 
+def test_sources_in_a_dict_have_its_names(landmarker: Landmarker) -> None:
+    with landmarker.stream({"door": Recorded(0, 5), "yard": Recorded(1, 7)}) as stream:
+        seen = list(stream)
+    for result in seen:
+        check(result)
+        assert result.frame.source == ("door", "yard")[result.source]
+    assert [result.source for result in seen].count(1) == 7
+    assert {result.frame.source for result in landmarker.stream([Recorded(0, 2), Recorded(1, 2)])} == {""}
+
+
 def test_live_sources_have_ages_and_stay_apart(landmarker: Landmarker) -> None:
     with landmarker.stream([camera(0), camera(1), camera(2)]) as stream:
         seen = list(stream)
