@@ -9,9 +9,10 @@ from pathlib import Path
 from lmdeploy.backends.base import BackendName, Device, Engine, Precision
 from lmdeploy.backends.frames import frame_file
 from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core
+from lmdeploy.backends.openvino_products import LARGE
 from lmdeploy.backends.ort import CUDA, OrtBackend, import_onnxruntime
 from lmdeploy.backends.precision import file_of, held
-from lmdeploy.backends.reference import FILE, TOLERANCE_PX
+from lmdeploy.backends.reference import FILE, TOLERANCE_PX, distance_px
 from lmdeploy.bundle import Bundle
 from lmdeploy.errors import DeviceError, MissingExtraError
 from lmdeploy.onnx_file import inspect
@@ -117,9 +118,25 @@ def _openvino(wish: Wish, precision: str) -> Engine:
     if not wish.by_name and precision != "bf16":
         raise DeviceError("OpenVINO is faster than ONNX Runtime only in bf16, which comes with precision auto")
     _need_reference(wish, "OpenVINO")
+    if precision == "bf16":
+        return _openvino_bf16(wish)
     if precision == "int8":
         return OpenVINOBackend(wish.file("int8"), wish.threads, "int8")
-    return OpenVINOBackend(wish.file("fp32"), wish.threads, "bf16" if precision == "bf16" else "fp32")
+    return OpenVINOBackend(wish.file("fp32"), wish.threads, "fp32")
+
+
+def _openvino_bf16(wish: Wish) -> Engine:
+    """With as much in bf16 as leaves the reference's points right; with the convolutions alone, right or not."""
+    network = wish.file("fp32")
+    for large in LARGE if wish.reference else ():
+        engine = OpenVINOBackend(network, wish.threads, "bf16", large)
+        if not engine.products:  # there is less in bf16 than was allowed: nothing else to try
+            return engine
+        assert wish.reference is not None, "without one nothing is tried"
+        if distance_px(engine, wish.reference) <= TOLERANCE_PX["bf16"]:
+            return engine
+        engine.close()
+    return OpenVINOBackend(network, wish.threads, "bf16")
 
 
 def _cpu(wish: Wish, precision: str) -> Engine:

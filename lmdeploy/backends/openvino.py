@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lmdeploy.backends.contract import check_crops, check_graph, thread_count
+from lmdeploy.backends.openvino_products import lower
 from lmdeploy.backends.openvino_split import split
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import F32, U8, Prediction
@@ -32,13 +33,19 @@ class OpenVINOBackend:
         precision: of everything before the last convolutions; these, decoding and the heads of networks for
             coordinates are always fp32. Default bf16 where the processor has it and there is something to gain.
             int8 is for a file that is quantised, what is float in it is fp32.
+        large: with bf16, from how many elements on a transformer's products are in bf16, too; see openvino_products.
+            Default none. How many there are is in `products`; whether the points still are right must be seen.
     `single` and `batch` are the compiled models, one after the other; they are there for tests and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without openvino, DeviceError for bf16
     on a processor without it.
     """
 
     def __init__(
-        self, source: Path | str | bytes, threads: int | None = None, precision: Precision | None = None
+        self,
+        source: Path | str | bytes,
+        threads: int | None = None,
+        precision: Precision | None = None,
+        large: int | None = None,
     ) -> None:
         """Load, check names and shapes, and compile."""
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
@@ -49,8 +56,9 @@ class OpenVINOBackend:
         model = _read(core, source, self._origin)
         self.size, self.points, self.outputs = check_graph(_ports(model.inputs), _ports(model.outputs), self._origin)
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
-        self.single = _compile(core, _for_one(model), wanted, self.threads)
-        self.batch = _compile(core, model, wanted, self.threads)
+        parts = [_parts(one, wanted, large) for one in (_for_one(model), model)]
+        self.products = parts[0].products
+        self.single, self.batch = (_compile(core, of_batch, self.threads) for of_batch in parts)
         self.precision: Precision = "fp32" if wanted == "bf16" and len(self.batch) == 1 else wanted
         self.provider = f"OpenVINO CPU {self.precision}"
         self._requests = [[part.create_infer_request() for part in chain] for chain in (self.single, self.batch)]
@@ -143,14 +151,24 @@ def _for_one(model: Any) -> Any:
     return copy
 
 
-def _compile(core: Any, model: Any, precision: Precision, threads: int) -> list[Any]:
-    """The compiled network: body and tail for bf16 where it can be cut, else one model in fp32."""
+class _Parts(NamedTuple):
+    """Models that run one after the other, each with its precision; how many products of the last are in bf16."""
+
+    models: list[tuple[Any, Precision]]
+    products: int = 0
+
+
+def _parts(model: Any, precision: Precision, large: int | None) -> _Parts:
+    """Body and tail for bf16 where the network can be cut, else one model, with bf16 in fp32."""
     halves = split(model) if precision == "bf16" else None
-    parts: list[tuple[Any, Precision]] = [(model, "fp32")]
-    if halves is not None:
-        parts = [(halves.body, "bf16"), (halves.tail, "fp32")]
+    if halves is None:
+        return _Parts([(model, "fp32" if precision == "bf16" else precision)])
+    return _Parts([(halves.body, "bf16"), (halves.tail, "fp32")], lower(halves.tail, large) if large else 0)
+
+
+def _compile(core: Any, parts: _Parts, threads: int) -> list[Any]:
     try:
-        return [core.compile_model(part, "CPU", _options(kind, threads)) for part, kind in parts]
+        return [core.compile_model(part, "CPU", _options(kind, threads)) for part, kind in parts.models]
     except RuntimeError as error:
         raise DeviceError(
             f"OpenVINO cannot compile the network ({_last_line(error)}): take another backend"

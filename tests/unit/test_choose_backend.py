@@ -28,7 +28,7 @@ class StandIn:
 
     def __init__(self, provider: str, model: Path, off: float) -> None:
         self.provider, self.precision, self.off, self.closed = provider, "bf16", off, False
-        self._real = OrtBackend(model, 1, "cpu")
+        self._real, self.products = OrtBackend(model, 1, "cpu"), 0
         self.size, self.points = self._real.size, self._real.points
 
     def run(self, crops: U8) -> Prediction:
@@ -59,7 +59,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
     """Stand-ins for OpenVINO in the order they were opened; `off` of the class says how far bf16 is off."""
     engines: list[StandIn] = []
 
-    def opened(model: Path, threads: int | None, precision: str | None = None) -> StandIn:
+    def opened(model: Path, threads: int | None, precision: str | None = None, large: int | None = None) -> StandIn:
         far = 0.0 if precision == "fp32" else StandInOff.px
         engines.append(StandIn(f"OpenVINO CPU {precision or 'bf16'}", model, far))
         return engines[-1]
