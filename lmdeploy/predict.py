@@ -14,6 +14,7 @@ from lmdeploy.errors import DataError, InputError
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.pose import check_head_pose
 from lmdeploy.show.choose import Shown, open_view
+from lmdeploy.show.tiles import Tiles
 from lmdeploy.video.champion import Champion
 from lmdeploy.video.follow import Following, FollowOptions
 from lmdeploy.video.named import named
@@ -109,7 +110,8 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
         if view is None:
             return _run(reading, landmarker, followings, sinks)
         closing.callback(view.close)
-        summary = _run(reading, landmarker, followings, [Shown(view), *sinks])
+        on_screen = Tiles(Shown(view), reading.tiles) if reading.tiles else Shown(view)
+        summary = _run(reading, landmarker, followings, [on_screen, *sinks])
         if not summary.interrupted:
             view.wait()
         return summary

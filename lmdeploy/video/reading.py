@@ -41,6 +41,14 @@ class Reading:
         names = [one.named.name if self.has_names else shown(one.named.text) for one in self.opened]
         return " · ".join(names)
 
+    @property
+    def tiles(self) -> dict[str, int]:
+        """Each source's part of a view of all, by its name; still images share one. Empty where one part is all."""
+        streams = [one.named.name for one in self.opened if one.source.stream]
+        stills = [one.named.name for one in self.opened if not one.source.stream]
+        parts = {name: part for part, name in enumerate(streams)} | dict.fromkeys(stills, len(streams))
+        return parts if self.has_names and len(set(parts.values())) > 1 else {}
+
     def check(self, path: Path) -> None:
         """InputError where an output at `path` would stand on something that is read."""
         place = path.resolve()

@@ -133,6 +133,20 @@ def test_video_s_last_picture_stays(home: Path) -> None:
     assert ended(process)[0] == 0
 
 
+def test_several_sources_are_shown_side_by_side(home: Path) -> None:
+    process = start(home, "clip.mp4", "other=clip.mp4", "shots", "--csv", "several.csv")
+    place = address(process)
+    found = wait_for_end(place)
+    assert found["last"] == 92  # 45 + 45 + 3 frames, each with a new picture of all
+    assert found["title"] == "clip.mp4 · other · shots"
+    with urllib.request.urlopen(place + "picture?after=-1", timeout=20) as answer:
+        shown = json.loads(answer.headers["Lmdeploy-State"])
+    assert (shown["size"], len(shown["faces"]), shown["still"]) == ([1920, 1080], 3, False)
+    urllib.request.urlopen(place + "stop", data=b"", timeout=20).close()
+    assert ended(process)[0] == 0
+    assert len((home / "several.csv").read_text().splitlines()) == 94
+
+
 def test_mistakes_are_told_before_anything_is_served(home: Path) -> None:
     process = start(home, "shots", "--save", "shots")
     code, _, told = ended(process)

@@ -18,7 +18,9 @@ from lmdeploy.errors import DataError, InputError
 from lmdeploy.images import read_image
 from lmdeploy.predict import PredictOptions, describe, predict_source
 from lmdeploy.types import F64
+from lmdeploy.video.named import named
 from lmdeploy.video.pipeline import Summary
+from lmdeploy.video.reading import open_reading
 from lmdeploy.writers.pictures import write_image
 from tests.blob_video import truth, write_blob_video
 from tests.tiny_bundle import blob_image
@@ -134,6 +136,23 @@ def test_one_source_is_written_as_ever_unless_it_has_a_name(predict: Predict, tm
     plain, own = ((tmp_path / f"{name}.csv").read_text().splitlines()[1:] for name in ("plain", "named"))
     assert own == [f"door,{line}" for line in plain]
     assert pictures(tmp_path / "door.mp4") == 12
+
+
+@pytest.mark.parametrize(
+    ("sources", "tiles"),
+    [
+        (["a.mp4", "shots", "x=sub/b.mp4", "photo.png"], {"a.mp4": 0, "x": 1, "shots": 2, "photo.png": 2}),
+        (["shots", "photo.png"], {}),  # pages, as of one folder
+        (["x=a.mp4"], {}),
+    ],
+)
+def test_a_view_has_a_tile_for_each_stream(
+    home: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], tiles: dict[str, int]
+) -> None:
+    monkeypatch.chdir(home)
+    reading = open_reading(named(sources), None, lambda sentence: None)
+    assert reading.tiles == tiles
+    reading.feed.close()
 
 
 def test_csv_of_several_is_still_read_as_labels(predict: Predict, tmp_path: Path) -> None:
