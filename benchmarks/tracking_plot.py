@@ -40,8 +40,8 @@ def motions(tracks: Mapping[str, Rows], file: Path) -> None:
             if place is not truth:
                 zoomed.plot(time_s, 100 * (place - truth), lw=1.0, color=colour)
         axes.set_title(title(name), fontsize=9, loc="left")
-        axes.set_ylabel("place, face sizes")
-        zoomed.set_ylabel("minus truth, % of the size")
+        axes.set_ylabel("place, face sizes", fontsize=8)
+        zoomed.set_ylabel("minus truth, % of a size", fontsize=8)
         for one in (axes, zoomed):
             one.grid(alpha=0.3)
     panels[0, 0].legend(fontsize=8)
