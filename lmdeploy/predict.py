@@ -26,6 +26,8 @@ from lmdeploy.writers.base import About, Sink
 from lmdeploy.writers.choose import Kind, Output, open_sinks, output_of
 from lmdeploy.writers.per_source import files_in, open_per_source
 
+LISTED = 16  # sources that have a line each at the end
+
 
 class PredictOptions(BaseModel):
     """What to read, which model looks at it, and where the results go.
@@ -129,11 +131,18 @@ def describe(summary: Summary) -> str:
     """A line for people with the speed, one for each of several sources, and one with the stages' latencies."""
     rate = summary.frames / summary.seconds if summary.seconds else 0.0
     stages = " · ".join(f"{name} {s.median_ms:.2f}/{s.p99_ms:.2f}" for name, s in summary.stages.items())
-    each = "".join(f"\n  {name}: {frames} frames" for name, frames in summary.by_source.items())
     return (
-        f"{summary.frames} frames, {summary.with_face} with a face, {rate:.1f} frames/s{each}\n"
+        f"{summary.frames} frames, {summary.with_face} with a face, {rate:.1f} frames/s{_each(summary.by_source)}\n"
         f"ms per stage (median/p99): {stages}"
     )
+
+
+def _each(frames: dict[str, int]) -> str:
+    """Lines about each source; of many the number and those that gave nothing, for a pattern may name thousands."""
+    listed = frames if len(frames) <= LISTED else {name: count for name, count in frames.items() if not count}
+    lines = [f"{name}: {count} frames" for name, count in list(listed.items())[:LISTED]]
+    lines += [f"{len(frames)} sources"] if len(frames) > LISTED else []
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _landmarker(options: PredictOptions, warn: Callable[[str], None], closing: ExitStack) -> Callable[[], Landmarker]:

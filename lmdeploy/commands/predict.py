@@ -30,7 +30,7 @@ SPEED_CUTOFF = "Hz. Higher: a sudden motion is followed sooner, noise is taken f
 @click.option("-o", "--out", multiple=True, metavar="NAME", help=OUT)
 @click.option("--csv", type=click.Path(path_type=Path), help="Wide CSV of (smoothed) points, one row a face.")
 @click.option("--ndjson", help="One JSON object a face and line; '-' is standard output (the default output).")
-@click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or an .mp4 file.")
+@click.option("--save", type=click.Path(path_type=Path), help="Annotated pictures: a folder, or one source's .mp4.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="One-Euro filter on streams.")
 @click.option("--smooth-cutoff", type=ABOVE_0, default=1.0, show_default=True, help=CUTOFF)
 @click.option("--smooth-beta", type=click.FloatRange(0), default=25.0, show_default=True, help=BETA)

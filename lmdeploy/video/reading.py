@@ -14,6 +14,8 @@ from lmdeploy.video.open_several import Opened, open_each, side_by_side
 from lmdeploy.video.several import Alone, Feed
 from lmdeploy.video.source import ImageFiles, open_source
 
+IN_TITLE = 4  # names that fit a page's title
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -39,7 +41,7 @@ class Reading:
     def title(self) -> str:
         """For people."""
         names = [one.named.name if self.has_names else shown(one.named.text) for one in self.opened]
-        return " · ".join(names)
+        return " · ".join(names) if len(names) <= IN_TITLE else f"{len(names)} sources"
 
     @property
     def tiles(self) -> dict[str, int]:

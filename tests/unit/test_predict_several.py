@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
@@ -17,12 +18,12 @@ from lmdeploy.csv_table import read_table
 from lmdeploy.errors import DataError, InputError
 from lmdeploy.images import read_image
 from lmdeploy.predict import PredictOptions, describe, predict_source
-from lmdeploy.types import F64
-from lmdeploy.video.named import named
+from lmdeploy.types import F64, U8, Landmarks
+from lmdeploy.video.frame import Frame
 from lmdeploy.video.pipeline import Summary
-from lmdeploy.video.reading import open_reading
+from lmdeploy.writers.base import Sink
 from lmdeploy.writers.pictures import write_image
-from tests.blob_video import truth, write_blob_video
+from tests.blob_video import Kept, truth, write_blob_video
 from tests.tiny_bundle import blob_image
 
 FRAMES = {"a.mp4": 12, "sub/b.mp4": 7}
@@ -41,6 +42,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Threads(Kept):
+    """Counts the threads at each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None) -> None:
+        self.seen.append(threading.active_count())
+
+
 Predict = Callable[..., Summary]
 
 
@@ -53,9 +65,9 @@ def told() -> list[str]:
 def predict(home: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]) -> Predict:
     monkeypatch.chdir(home)
 
-    def call(*sources: str, **options: object) -> Summary:
+    def call(*sources: str, extra: tuple[Sink, ...] = (), **options: object) -> Summary:
         given = {"model": str(bundle), "detector": "whole_image", "threads": 1, "smooth": False} | options
-        return predict_source(PredictOptions.model_validate({"source": sources, **given}), told.append)
+        return predict_source(PredictOptions.model_validate({"source": sources, **given}), told.append, extra)
 
     return call
 
@@ -138,21 +150,15 @@ def test_one_source_is_written_as_ever_unless_it_has_a_name(predict: Predict, tm
     assert pictures(tmp_path / "door.mp4") == 12
 
 
-@pytest.mark.parametrize(
-    ("sources", "tiles"),
-    [
-        (["a.mp4", "shots", "x=sub/b.mp4", "photo.png"], {"a.mp4": 0, "x": 1, "shots": 2, "photo.png": 2}),
-        (["shots", "photo.png"], {}),  # pages, as of one folder
-        (["x=a.mp4"], {}),
-    ],
-)
-def test_a_view_has_a_tile_for_each_stream(
-    home: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], tiles: dict[str, int]
-) -> None:
-    monkeypatch.chdir(home)
-    reading = open_reading(named(sources), None, lambda sentence: None)
-    assert reading.tiles == tiles
-    reading.feed.close()
+def test_a_thousand_pictures_need_no_thousand_threads(predict: Predict, tmp_path: Path) -> None:
+    small = blob_image(16, 16, truth(0) / 10, sigma=1.0)
+    paths = [tmp_path / f"{index}.png" for index in range(40)]
+    for path in paths:
+        write_image(path, small)
+    before, watch = threading.active_count(), Threads()
+    predict(*map(str, paths), csv=tmp_path / "p.csv", extra=(watch,))
+    assert len(watch.seen) == 40
+    assert max(watch.seen) == before + 1  # the one that reads ahead
 
 
 def test_csv_of_several_is_still_read_as_labels(predict: Predict, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 
 from lmdeploy.landmarker import Landmarker
+from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.follow import Following
-from lmdeploy.video.pipeline import run
+from lmdeploy.video.frame import Frame
+from lmdeploy.video.pipeline import run, run_feed
+from lmdeploy.video.several import Several
 from lmdeploy.video.smooth import Smoother
 from lmdeploy.video.track import Tracker
 from lmdeploy.writers.ndjson import NdjsonSink
@@ -25,6 +30,14 @@ from tests.tiny_bundle import blob_image, make_tiny_bundle
 def landmarker(tmp_path_factory: pytest.TempPathFactory) -> Landmarker:
     bundle = make_tiny_bundle(tmp_path_factory.mktemp("b") / "tiny")
     return Landmarker.load(bundle.path, threads=1, detector="whole_image")
+
+
+class Slow(Kept):
+    """Meanwhile every source has its next picture."""
+
+    def write(self, frame: Frame, faces: Sequence[Landmarks], picture: U8 | None) -> None:
+        time.sleep(0.01)
+        super().write(frame, faces, picture)
 
 
 def test_stream_is_tracked_smoothed_and_delivered_in_order(landmarker: Landmarker) -> None:
@@ -58,6 +71,16 @@ def test_stages_are_timed(landmarker: Landmarker) -> None:
     assert summary.stages["network"].calls == 11  # the first frame looks twice
     parts = sum(summary.stages[s].median_ms for s in ("crop", "network", "back_map", "smooth", "draw", "write"))
     assert parts <= 1.3 * summary.stages["frame"].median_ms
+
+
+def test_sources_side_by_side_share_batches_and_are_delivered_one_by_one(landmarker: Landmarker) -> None:
+    sources, kept = [Made(20), Made(30)], Slow()
+    followings = [Following(Tracker(), Smoother()) for _ in sources]
+    summary = run_feed(Several(sources, ["a", "b"]), lambda: landmarker, followings, [kept])
+    assert (summary.frames, summary.by_source) == (50, {"a": 20, "b": 30})
+    assert summary.stages["network"].calls < 45  # alone each takes one a frame and one more for its first: 52
+    assert [face.frame for (face,) in kept.faces if face.frame is not None].count(25) == 1
+    assert [source.closed > 0 for source in sources] == [True, True]
 
 
 def test_still_images_are_not_tracked_and_best_faces_are_kept(landmarker: Landmarker) -> None:
