@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lmdeploy.backends.contract import check_crops, check_graph, thread_count
+from lmdeploy.backends.openvino_peaks import sweep
 from lmdeploy.backends.openvino_products import lower
 from lmdeploy.backends.openvino_split import split
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
@@ -55,6 +56,7 @@ class OpenVINOBackend:
             raise DeviceError("this processor does not compute in bf16: ask for fp32, or for another backend")
         model = _read(core, source, self._origin)
         self.size, self.points, self.outputs = check_graph(_ports(model.inputs), _ports(model.outputs), self._origin)
+        sweep(model)
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
         parts = [_parts(one, wanted, large) for one in (_for_one(model), model)]
         self.products = parts[0].products
