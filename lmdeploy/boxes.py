@@ -51,10 +51,11 @@ def boxes_for(
             the truth best, an unlabelled one the largest.
         box_maps: by detector name; without one its boxes are taken as they are, which `source` of the result says.
         track: hands the samples on one by one while the detector looks at them; it may show how far that is.
-    Errors: InputError for `gt` without labels or an unknown source, DataError with all unreadable images.
+    Errors: InputError for `gt` without labels or an unknown source, DataError with all images that cannot be read, or
+    whose points are in one place.
     """
     if source == "gt":
-        return _gather(samples, [_true_box(sample) for sample in samples], source)
+        return _gather(samples, _true_boxes(samples), source)
     if source == "file":
         return _gather(samples, [sample.box for sample in samples], source)
     if detector is None or detector.name != source:
@@ -113,6 +114,17 @@ class _Images:
     def check(self) -> None:
         if self.problems:
             raise DataError(f"{len(self.problems)} images cannot be read; mend or remove them", self.problems)
+
+
+def _true_boxes(samples: Sequence[Sample]) -> list[Box]:
+    boxes = [_true_box(sample) for sample in samples]
+    single = [sample.name for sample, box in zip(samples, boxes, strict=True) if not (box.width > 0 or box.height > 0)]
+    if single:
+        raise DataError(
+            f"{len(single)} images have all points in one place, which is no box to crop: mend or remove them",
+            single,
+        )
+    return boxes
 
 
 def _true_box(sample: Sample) -> Box:

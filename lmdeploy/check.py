@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from lmdeploy.dataset import Loaded, Sample, scan_labelled, scan_unlabelled
 from lmdeploy.errors import InputError
 from lmdeploy.images import read_image
@@ -22,8 +24,23 @@ def check_folder(folder: str | Path, schema: LandmarkSchema) -> Loaded:
     problems = list(loaded.problems)
     for sample in loaded.samples:
         try:
-            read_image(sample.path)
-            good.append(sample)
+            problem = _wrong_label(sample, *read_image(sample.path).shape[:2])
         except InputError as error:
-            problems.append(str(error))
+            problem = str(error)
+        if problem:
+            problems.append(problem)
+        else:
+            good.append(sample)
     return Loaded(folder, tuple(good), tuple(problems))
+
+
+def _wrong_label(sample: Sample, height: int, width: int) -> str:
+    """What is wrong with its points, or nothing. Single points may lie outside: faces are cut off."""
+    if sample.points is None:
+        return ""
+    x, y = sample.points[np.isfinite(sample.points).all(axis=1)].T
+    if not ((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)).any():
+        return f"{sample.name}: every point lies outside of the image ({width} x {height} px)"
+    if sample.box is None and not (np.ptp(x) > 0 or np.ptp(y) > 0):
+        return f"{sample.name}: all points are in one place, which is no box to crop; mend them, or give a boxes.csv"
+    return ""

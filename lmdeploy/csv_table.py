@@ -59,7 +59,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
             header = tuple(cell.strip() for cell in next(lines, []))
             _check_header(path, header, columns)
             return _read_rows(path, header, lines)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a readable CSV file (it is not UTF-8): save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
 
 
@@ -67,7 +69,9 @@ def _check_header(path: Path, header: tuple[str, ...], columns: Sequence[str]) -
     missing = [column for column in ("image", *columns) if column not in header]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{path}: the header has no column {missing[0]!r}{more}")
+        other = next((mark for mark in ";\t" if header[:1] and mark in header[0]), None)
+        hint = f"; it is divided by {other!r}: save it with commas" if other else ""
+        raise InputError(f"{path}: the header has no column {missing[0]!r}{more}{hint}")
     if len(set(header)) < len(header):
         raise InputError(f"{path}: a column name stands in the header twice")
 

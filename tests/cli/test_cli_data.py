@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -94,3 +96,23 @@ def test_a_good_folder_beside_a_broken_one_keeps_its_good_samples(folder):
     loaded = check_folder(folder, load_schema("ibug68"))
     assert [sample.name for sample in loaded.samples] == [f"im{n:03d}.jpg" for n in range(12) if n != 7]
     assert len(loaded.problems) == 1
+
+
+def test_labels_that_cannot_be_right_are_named(folder):
+    """All points beside the picture, and all in one place; a single point outside is no mistake."""
+    lines = (folder / "landmarks.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    columns = [at for at, name in enumerate(rows[0]) if re.fullmatch(r"[xy]\d+", name)]
+    for row, value in ((rows[1], lambda at: -50 - at), (rows[2], lambda at: 20)):
+        for at in columns:
+            row[at] = str(value(at))
+    rows[3][columns[0]] = "-40"
+    (folder / "landmarks.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
+    error = check(folder).exception
+    assert isinstance(error, DataError)
+    assert len(error.problems) == 2
+    assert "im000.jpg: every point lies outside of the image" in error.problems[0]
+    assert "im001.jpg: all points are in one place" in error.problems[1]
+    boxes = folder / "boxes.csv"
+    boxes.write_text("image,x0,y0,x1,y1\nim001.jpg,1,1,30,30\n")
+    assert len(check(folder).exception.problems) == 1

@@ -135,3 +135,14 @@ def test_iou_counts_unit_squares(ax, ay, aw, ah, bx, by, bw, bh):
 
 def test_landmark_box_of_the_truth_is_what_gt_means():
     assert landmark_box(np.array(FACE, float)) == Box(10, 10, 20, 30)
+
+
+def test_gt_of_points_in_one_place_names_the_images(sample):
+    """A single annotated point, and points in one place."""
+    nan = [np.nan, np.nan]
+    good, row = sample(60, [[1, 2], [30, 20]]), sample(63, [[1, 2], [30, 2]])  # two points in a row have a side
+    one, same = sample(61, [[5, 5], nan]), sample(62, [[5, 5], [5, 5]])
+    assert len(boxes_for([good, row], "gt").boxes) == 2
+    with pytest.raises(DataError, match="2 images have all points in one place") as caught:
+        boxes_for([good, one, row, same], "gt")
+    assert caught.value.problems == ("61.jpg", "62.jpg")

@@ -78,3 +78,10 @@ def test_numbers_round_trip_and_empty_is_nan(values):
 def test_what_is_no_finite_number_is_named(text):
     with pytest.raises(InputError, match=r"t.csv line 2 \(x\): x0 is .* not a finite number"):
         Row("x", "t.csv line 2 (x)", {"x0": text}).numbers(["x0"])
+
+
+def test_what_a_spreadsheet_saves_otherwise_is_told(tmp_path):
+    with pytest.raises(InputError, match="no column 'image' and 1 more; it is divided by ';': save it with commas"):
+        table(tmp_path, "image;a\n1.png;2\n")
+    with pytest.raises(InputError, match=r"it is not UTF-8\): save it as UTF-8"):
+        table(tmp_path, "image,a\n1.png,2\n", encoding="utf-16")
