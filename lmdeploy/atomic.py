@@ -10,6 +10,20 @@ from lmdeploy.bundle import sync_folder, write_synced
 from lmdeploy.errors import InputError
 
 
+def check_place(path: Path) -> None:
+    """Refuse, before hours of work, a place that could not be written after them; what is there does not matter."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"{path} cannot be written ({above} is no folder that takes files); choose another place")
+
+
+def check_file(path: Path) -> None:
+    """As check_place, and no folder stands there; the empty name is that of the present folder."""
+    check_place(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file")
+
+
 def write_file(path: str | Path, content: bytes) -> None:
     """Write a file through a sibling temporary name, flushed to the disk, then renamed over `path`.
 

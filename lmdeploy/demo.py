@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lmdeploy.atomic import check_place
 from lmdeploy.errors import InputError, MissingExtraError
 from lmdeploy.geometry import compose, transform
 from lmdeploy.images import read_image
@@ -84,6 +85,7 @@ def run_demo(out: Path, model: str = "face68", *, threads: int | None = None, se
     Leaves in folder `out`: portrait.mp4 (the input), demo.mp4 (annotated), landmarks.csv, sheet.png.
     Errors: MissingExtraError without matplotlib, BundleError, InputError when the model finds no face in the portrait.
     """
+    check_place(out / "portrait.mp4")
     portrait = read_image(portrait_path())
     frames = round(seconds * RATE)
     still = _still_points(portrait, model, threads)

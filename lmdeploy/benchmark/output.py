@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lmdeploy.atomic import write_file
+from lmdeploy.atomic import check_file, write_file
 from lmdeploy.benchmark.plot import write_plot
 from lmdeploy.benchmark.report import Report
 from lmdeploy.errors import InputError
@@ -19,8 +19,8 @@ def check_outputs(json_to: str | None, plot: Path | None) -> None:
         if plot.suffix.lower() != ".png":
             raise InputError(f"{plot} is no name of a picture: give --plot FILE.png")
     for path in (plot, Path(json_to) if json_to not in (None, "-") else None):
-        if path is not None and path.is_dir():
-            raise InputError(f"{path} is a folder: give the name of a file")
+        if path is not None:
+            check_file(path)
 
 
 def write_outputs(report: Report, json_to: str | None, plot: Path | None) -> None:

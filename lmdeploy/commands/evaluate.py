@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lmdeploy.atomic import write_file
+from lmdeploy.atomic import check_file, check_place, write_file
 from lmdeploy.commands.running import running_options
 from lmdeploy.evaluate import evaluate_folder
 from lmdeploy.evaluation_table import print_evaluation, working
@@ -40,6 +40,10 @@ def evaluate(model: str, data: Path, json_to: str | None, plots: Path | None, **
 
     MODEL is a checkpoint, a bundle folder or the name of a built-in bundle (face68).
     """
+    if json_to not in (None, "-"):
+        check_file(Path(json_to))
+    if plots:
+        check_place(plots / "ced.png")
     names = ("threads", "device", "backend", "precision", "schema")
     opened = open_model(model, **{name: how.pop(name) for name in names})
     with working():

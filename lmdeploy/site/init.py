@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmdeploy.atomic import check_place
 from lmdeploy.bundle import Bundle, read_bundle
 from lmdeploy.dataset import Sample, read_labelled
 from lmdeploy.errors import InputError
@@ -84,6 +85,7 @@ def init_site(
     """
     if site.exists() and (not site.is_dir() or any(site.iterdir())):
         raise InputError(f"{site} exists already and is not empty: choose another folder")
+    check_place(site.absolute())
     factory = read_bundle(bundle)
     samples = read_labelled(anchor, factory.spec.landmarks)
     site = site.absolute()

@@ -119,7 +119,10 @@ def shown(address: int | str) -> str:
     """An address for people: without the user's name and password."""
     if isinstance(address, int):
         return f"camera {address}"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:  # and where its password ends nobody knows
+        return f"{address.partition('://')[0]}://... ({error})"
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 

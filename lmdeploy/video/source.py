@@ -56,6 +56,8 @@ def open_source(
     Errors: InputError when there is nothing to read.
     """
     name = str(text)
+    if not name:
+        raise InputError("the name of the source is empty: give a camera's number, a file, a folder or an address")
     if (file := _file_on_a_server(name)) is not None:
         from lmdeploy.video.file import open_video
 
@@ -94,7 +96,10 @@ def open_live(
 
 def _file_on_a_server(name: str) -> Path | None:
     """The file's name where `name` is the web address of a video file, which ends and can be waited for."""
-    parts = urlsplit(name) if name.startswith(("http://", "https://")) else None
+    try:
+        parts = urlsplit(name) if name.startswith(("http://", "https://")) else None
+    except ValueError:  # no address of anything: opening it will tell
+        return None
     return Path(Path(parts.path).name) if parts and Path(parts.path).suffix.lower() in VIDEO_SUFFIXES else None
 
 

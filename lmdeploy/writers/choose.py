@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lmdeploy.atomic import check_file, check_place
 from lmdeploy.errors import InputError
 from lmdeploy.writers.base import About, Sink
 from lmdeploy.writers.behind import Behind
@@ -102,12 +102,6 @@ def _check(outputs: Sequence[Output]) -> None:
         if places.count(place) > 1:
             raise InputError(f"{output.path or 'standard output'} is asked for twice: give each output its own name")
         if output.path is not None:
-            _check_place(output.path)
+            (check_place if output.kind == "images" else check_file)(output.path)
     if any(output.kind == "parquet" for output in outputs):
         import_pyarrow()
-
-
-def _check_place(path: Path) -> None:
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"{path} cannot be written ({above} is no folder that takes files); choose another place")

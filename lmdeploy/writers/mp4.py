@@ -18,6 +18,7 @@ import numpy as np
 from lmdeploy.errors import InputError
 from lmdeploy.types import U8, Landmarks
 from lmdeploy.video.frame import Frame
+from lmdeploy.writers.base import unwritable
 
 CLOCK = 90_000  # ticks per second of the output: fine enough for any frame rate
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -55,13 +56,16 @@ class Mp4Sink:
             time_s = frame.index / self._rate if frame.time_ms is None else frame.time_ms / 1e3
             self._writer.write(_fitted(picture, self._size), time_s)
         except OSError as error:
-            raise InputError(f"{self._path} cannot be written ({error.strerror or error})") from error
+            raise unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Finish the file; a second call does nothing."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            try:
+                writer.close()
+            except OSError as error:  # where FFmpeg could not even begin the file it says so only now
+                raise unwritable(self._path, error) from error
 
 
 def _open_writer(draft: Path, path: Path, size: tuple[int, int], rate: float) -> _PyAVWriter | _OpenCVWriter:

@@ -93,6 +93,14 @@ def test_bad_input_is_one_sentence(place, words, kind, said):
         raise done.exception
 
 
+@pytest.mark.parametrize("option", ["--json", "--plots"])
+def test_outputs_that_cannot_be_are_told_before_the_model_is_opened(place, tmp_path, option):
+    where = tmp_path if option == "--json" else place / "set" / "landmarks.csv"
+    error = call("no-such-model", "--data", place / "set", option, where).exception
+    assert isinstance(error, InputError)
+    assert ("is a folder" if option == "--json" else "is no folder that takes files") in str(error)
+
+
 def test_broken_images_are_all_named(place, tmp_path):
     import shutil
 

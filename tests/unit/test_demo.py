@@ -153,3 +153,9 @@ def test_without_matplotlib_the_install_command_is_named(monkeypatch: pytest.Mon
 def test_text_tells_what_was_missed() -> None:
     result = demo.DemoResult(Summary(frames=3), 1.0, 2.0, 0.1, 0.2, 1)
     assert "1 frames without the face" in replace(result, missed=1).text()
+
+
+def test_a_place_that_takes_no_files_is_told_before_the_video_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is no folder that takes files"):
+        demo.run_demo(tmp_path / "file", "no-such-model")

@@ -138,3 +138,9 @@ def test_bundle_with_weights_can_be_refreshed(parts: tuple[Path, Path], tmp_path
     made = write_bundle(tmp_path / "b", base.spec, files)
     assert init_site(tmp_path / "s", made.path, parts[1]).trainable
     assert not init_site(tmp_path / "t", *parts).trainable
+
+
+def test_a_place_that_takes_no_files_is_one_sentence(parts: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is no folder that takes files"):
+        init_site(tmp_path / "file" / "site", *parts)

@@ -19,6 +19,7 @@ from lmdeploy.video.connect import UNUSABLE, OpenCVConnection, shown
 from lmdeploy.video.frame import Frame
 from lmdeploy.video.retry import Link, Retry
 from lmdeploy.video.slot import Slot
+from lmdeploy.video.source import open_source
 from lmdeploy.video.timeline import Timeline
 
 SOON = Retry(first_s=0.001, longest_s=0.002, jitter=0.0)
@@ -170,6 +171,7 @@ def test_thousands_of_outages_leave_no_trace_in_memory() -> None:
 def test_passwords_are_not_shown() -> None:
     assert shown("rtsp://me:secret@host:554/door?token=abc") == "rtsp://host:554/door"
     assert shown(2) == "camera 2"
+    assert shown("rtsp://me:secret@[host/door") == "rtsp://... (Invalid IPv6 URL)"
 
 
 def test_unread_pictures_of_a_paced_camera_are_lost() -> None:
@@ -201,3 +203,9 @@ def test_source_that_never_comes_is_given_up() -> None:
     assert list(camera) == []
     assert camera.problems == ["camera 0: no pictures for 0.1 s, given up; is it still connected?"]
     camera.close()
+
+
+@pytest.mark.parametrize("kind", ["http", "rtsp"])
+def test_an_address_that_is_none_is_one_sentence_without_its_password(kind: str) -> None:
+    with pytest.raises(InputError, match=rf"^{kind}://\.\.\. \(Invalid IPv6 URL\) cannot be opened"):
+        open_source(f"{kind}://me:secret@[bad", give_up_s=0.1)

@@ -240,3 +240,9 @@ def test_camera_that_goes_away_ends_the_stream_with_a_note() -> None:
     assert len(list(camera)) <= 1
     assert "camera 0: no pictures for 0 s, given up" in camera.problems[0]
     camera.close()
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    """What a shell makes of a variable that is not set."""
+    with pytest.raises(InputError, match="the name of the source is empty"):
+        open_source("")

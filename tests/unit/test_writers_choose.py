@@ -75,7 +75,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
 
 
 def test_when_one_cannot_be_opened_those_before_it_are_closed(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").mkdir()
+    (tmp_path / ".x.csv.part").mkdir()  # in the way of its draft
     with pytest.raises(InputError, match=r"x\.csv cannot be written"):  # an open file would be a ResourceWarning
         open_sinks([output_of(str(tmp_path / "p.csv")), Output("csv", tmp_path / "x.csv")], ABOUT)
 

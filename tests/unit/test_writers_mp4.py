@@ -115,3 +115,13 @@ def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"v\.mp4 cannot be written"):
         write(tmp_path / "file" / "v.mp4", 1)
+
+
+def test_a_file_that_ffmpeg_cannot_begin_is_one_sentence(tmp_path: Path) -> None:
+    """It opens the file with the first packet, and again when it is closed."""
+    (tmp_path / ".v.mp4.part.mp4").mkdir()  # in the way of its draft
+    sink = Mp4Sink(tmp_path / "v.mp4", 30.0)
+    with pytest.raises(InputError, match=r"v\.mp4 cannot be written"):
+        sink.write(Frame(picture(0), 0, 0.0, "x"), [], picture(0))
+    with pytest.raises(InputError, match=r"v\.mp4 cannot be written"):
+        sink.close()
