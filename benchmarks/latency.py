@@ -29,8 +29,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engines_agree import agreement
 from benchmarks.latency_bare import over_bare
-from benchmarks.latency_video import make_video, nme_loss, tracked, whole_file
+from benchmarks.latency_video import make_video, tracked, whole_file
 from benchmarks.latency_ways import SLOWER, of_network, share_of_rate
 from benchmarks.networks import NETWORKS, SEED, make_bundle, operated
 from benchmarks.pairs import FULL, QUICK, Plan
@@ -73,8 +74,8 @@ def measure(given: argparse.Namespace, plan: Plan, scratch: Path) -> tuple[dict[
     figures |= {"conv_rate_share": rate["share"], "conv_gflops": rate["gflops"]["convolutions"]}
     details: Found = {"bare": bare, "networks": ways, "conv_rate": rate, "track": track, "video": file}
     if given.data:
-        details["nme"] = nme_loss(given.model, given.data)
-        figures["best_cpu_nme_loss"] = details["nme"]["loss"]
+        details["nme"] = agreement(given.model, given.data)
+        figures["best_cpu_nme_loss"] = details["nme"]["nme_loss"]
     return figures, details
 
 

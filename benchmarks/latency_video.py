@@ -16,9 +16,7 @@ import numpy as np
 
 from lmdeploy.backends.base import BackendName
 from lmdeploy.demo import RATE, write_portrait_video
-from lmdeploy.evaluate import evaluate_folder
 from lmdeploy.landmarker import Landmarker
-from lmdeploy.model import open_model
 from lmdeploy.predict import PredictOptions, predict_source
 from lmdeploy.video.follow import Following, follow
 from lmdeploy.video.frame import Frame
@@ -73,26 +71,6 @@ def whole_file(options: PredictOptions, mode: str) -> dict[str, Any]:
         rates.append(summary.frames / summary.seconds)
     stages = {name: [stage.median_ms, stage.p99_ms] for name, stage in summary.stages.items()}
     return {"fps": float(np.median(rates)), "runs_fps": rates, "frames": summary.frames, "stages_ms": stages}
-
-
-def nme_loss(model: str, data: Path) -> dict[str, Any]:
-    """By how much NME on a labelled folder is higher in the best CPU engine than in ONNX Runtime, per cent.
-
-    Both run the same model.onnx, which ONNX Runtime computes in fp32; true boxes, the schema's normaliser.
-    """
-    found = {}
-    for backend in ENGINES:
-        opened = open_model(model, device="cpu", backend=backend)
-        found[backend] = evaluate_folder(opened, data)[1]
-        opened.backend.close()
-    best, plain = found["auto"], found["onnxruntime"]
-    return {
-        "loss": best.nme - plain.nme,
-        "nme": {best.provider: best.nme, plain.provider: plain.nme},
-        "images": plain.images,
-        "normaliser": plain.normaliser,
-        "boxes": plain.boxes,
-    }
 
 
 def _milliseconds(landmarker: Landmarker, frames: Sequence[Frame], rounds: int) -> list[float]:

@@ -83,7 +83,7 @@ def test_quick_measures_hm_r18_and_writes_nothing(
 def test_full_writes_a_record_with_every_pair(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny: list[str], cache: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(latency, "nme_loss", lambda model, data: {"loss": 0.25, "data": str(data)})
+    monkeypatch.setattr(latency, "agreement", lambda model, data: {"nme_loss": 0.25, "data": str(data)})
     found = run(monkeypatch, capsys, "--cache", str(cache), "--data", "folder", *tiny)
     networks_too = of("hm_r18") | of("tf_r18") | {"conv_rate_share", "conv_gflops", "best_cpu_nme_loss"}
     assert set(found) == PACKAGE | VIDEO | networks_too
@@ -99,22 +99,3 @@ def test_full_writes_a_record_with_every_pair(
     assert written.figures["speedup_ort_tf_r18"] == pytest.approx(np.median(ratios))
     assert written.details["video"]["frames"] == 6
     assert len(written.details["video"]["runs_fps"]) == 2
-
-
-def test_nme_loss_is_the_best_engine_s_less_fp32_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Opened:
-        def __init__(self, backend: str) -> None:
-            self.backend, self.name = self, backend
-
-        def close(self) -> None:
-            self.name = "closed"
-
-    class Found:
-        def __init__(self, provider: str) -> None:
-            self.provider, self.nme = provider, {"auto": 3.75, "onnxruntime": 3.5}[provider]
-            self.images, self.normaliser, self.boxes = 9, "eyes", "gt"
-
-    monkeypatch.setattr(latency_video, "open_model", lambda model, device, backend: Opened(backend))
-    monkeypatch.setattr(latency_video, "evaluate_folder", lambda opened, data: (None, Found(opened.name)))
-    found = latency_video.nme_loss("model", tmp_path)
-    assert (found["loss"], found["nme"]) == (0.25, {"auto": 3.75, "onnxruntime": 3.5})
