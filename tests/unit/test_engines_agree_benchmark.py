@@ -1,4 +1,4 @@
-"""benchmarks/engines_agree.py: the distance and the loss are those of an engine that is off by a known number of px."""
+"""benchmarks/engines_agree.py: distance and loss are those of an engine that is off by a known number of px."""
 
 from __future__ import annotations
 
