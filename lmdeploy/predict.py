@@ -140,7 +140,7 @@ def describe(summary: Summary) -> str:
 def _each(frames: dict[str, int]) -> str:
     """Lines about each source; of many the number and those that gave nothing, for a pattern may name thousands."""
     listed = frames if len(frames) <= LISTED else {name: count for name, count in frames.items() if not count}
-    lines = [f"{name}: {count} frames" for name, count in list(listed.items())[:LISTED]]
+    lines = [f"{name}: {count} frame{'s' * (count != 1)}" for name, count in list(listed.items())[:LISTED]]
     lines += [f"{len(frames)} sources"] if len(frames) > LISTED else []
     return "".join(f"\n  {line}" for line in lines)
 

@@ -88,7 +88,7 @@ def test_every_row_of_every_table_names_its_source(predict: Predict, tmp_path: P
     summary = predict("a.mp4", "sub/b.mp4", "shots", "photo.png", out=tuple(str(tmp_path / name) for name in names))
     counts = {**FRAMES, "shots": 3, "photo.png": 1}
     assert (summary.frames, summary.by_source, summary.problems) == (23, counts, [])
-    for line in ("a.mp4: 12 frames", "photo.png: 1 frames"):
+    for line in ("a.mp4: 12 frames", "photo.png: 1 frame"):
         assert line in describe(summary)
     wide = pd.read_csv(tmp_path / "p.csv")
     assert wide.columns[:3].tolist() == ["source", "image", "frame"]
