@@ -155,11 +155,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked(self) -> tuple[str | None, dict[str, list[str]]]:
         """Path below the key, and query; None after an answer that refuses it."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        try:
+            host, parts = urlsplit(f"//{self.headers.get('Host', '')}").hostname, urlsplit(self.path)
+        except ValueError:  # one of them is no address at all
+            host, parts = None, urlsplit("")
         if host not in NAMES:
             self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"this is not the address that was printed\n")
             return None, {}
-        parts = urlsplit(self.path)
         key, _, path = parts.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(key.encode(), self.server.key.encode()):
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"open the whole address that was printed\n")

@@ -176,7 +176,9 @@ def test_large_pictures_are_shrunk(show: Show) -> None:
     assert (image.shape, state["size"]) == ((640, 1920, 3), [3000, 1000])
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "192.168.0.7"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "192.168.0.7", "[x"]
+)
 def test_foreign_host_names_are_refused(show: Show, host: str) -> None:
     show.write(live(0), [])
     for what in ("", "picture?after=-1", "state", "stream.mjpg"):
