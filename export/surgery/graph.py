@@ -57,6 +57,17 @@ class Graph:
         readers = self.consumers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
+    def upwards(self, name: str, *kinds: str) -> list[Node] | None:
+        """The nodes that make a tensor, each makes the first input of the one before; None if a kind differs."""
+        found: list[Node] = []
+        for kind in kinds:
+            node = self.producer(name)
+            if node is None or node.op_type != kind:
+                return None
+            found.append(node)
+            name = node.input[0]
+        return found
+
     def constant(self, name: str) -> Array | None:
         """Value of an initialiser, else None."""
         tensor = self.initialisers.get(name)
@@ -108,7 +119,7 @@ class Graph:
 
     def assemble(self) -> bytes:
         """As `finish`, but unchecked: for a graph that stays in this process."""
-        self._drop_unused()
+        self.drop_unused()
         graph = self.model.graph
         nodes = [Node.FromString(node.SerializeToString()) for node in self.nodes]  # they may lie in the field below
         tensors = list(self.initialisers.values())
@@ -119,10 +130,8 @@ class Graph:
         del graph.value_info[:]  # types and shapes of tensors that may be gone; runtimes infer them
         return bytes(self.model.SerializeToString())
 
-    def _place(self, node: Node) -> int:
-        return next(i for i, other in enumerate(self.nodes) if other is node)
-
-    def _drop_unused(self) -> None:
+    def drop_unused(self) -> None:
+        """Take out nodes and constants that no output needs; counts of consumers are right afterwards."""
         needed = set(self.outputs)
         kept: list[Node] = []
         for node in reversed(self.nodes):
@@ -131,6 +140,9 @@ class Graph:
                 needed.update(name for name in node.input if name)
         self.nodes = kept[::-1]
         self.initialisers = {name: tensor for name, tensor in self.initialisers.items() if name in needed}
+
+    def _place(self, node: Node) -> int:
+        return next(i for i, other in enumerate(self.nodes) if other is node)
 
 
 def attribute(node: Node, name: str, default: Any = None) -> Any:
