@@ -5,16 +5,17 @@ enlarging acts on rows and columns and not on channels, so W up(x) = up(W x), an
 
     y = (W0 W1) concat(x0, up(x1)) + b + up(W2 x2) + up(W3 x3)
 
-Enlarged are now the channels of y. Along the columns that is x @ Cx; along the rows all maps in one product and summed
-by it, [R2 R3] @ concat over rows(W2 x2 C2, W3 x3 C3). It costs a cell of y as many multiply-adds as there are rows in
-the small maps; mixing late pays where a map has more than twice as many channels as rows.
+Enlarged are now the channels of y. It pays where a map has more than twice as many channels as rows.
 
-That is for the many convolutions that direct_cells makes. A single one, HM's head, would gain as well in ONNX Runtime
-(the whole of HM-HRNet 1.05 times as fast) but not in OpenVINO with bf16 (0.93 times): there convolutions cost next to
-nothing, and the products want their maps in another order.
+Where several convolutions read the same maps (direct_cells makes such) enlarging is written as matrix products, which
+cost a cell of y as many multiply-adds as there are rows in the small maps: x @ Cx along the columns, and along the
+rows all maps in one product, which sums them, too: [R2 R3] @ concat over rows(W2 x2 C2, W3 x3 C3). ONNX Runtime's
+Resize takes longer. A single one keeps its Resizes: OpenVINO in bf16 would lose by the products (0.95 times as fast
+with HM-HRNet), for convolutions cost it next to nothing and the products want maps in another order.
 
-Measured with ONNX Runtime, one thread, processor time: TF-HRNet at 256 px 1.22 times as fast as before all rewrites of
-attention, 1.07 times with them but without this and direct_cells. OpenVINO: bf16 1.3 times, fp32 1.2 times.
+Measured on one thread, processor time, 256 px. HM-HRNet: ONNX Runtime 1.04 times as fast, OpenVINO 1.03 times in
+fp32, 1.00 in bf16. TF-HRNet, with attention and direct_cells: ONNX Runtime 1.2 times (1.07 by attention alone),
+OpenVINO 1.2 times in fp32, 1.3 in bf16.
 """
 
 from __future__ import annotations
@@ -47,19 +48,34 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A Concat of maps."""
+    """A Concat of maps, and what it joins."""
 
     node: Node
     parts: list[Part]
 
+    @property
+    def rows(self) -> int:
+        """Of the result."""
+        return max(part.rows for part in self.parts)
+
+    @property
+    def columns(self) -> int:
+        """Of the result."""
+        return max(part.columns for part in self.parts)
+
+    @property
+    def by_whole_factors(self) -> bool:
+        """Whether each map is enlarged by a whole factor, which keeps its mean."""
+        return all(self.rows % part.rows == 0 == self.columns % part.columns for part in self.parts)
+
 
 def rewrite(graph: Graph) -> int:
-    """Replace such convolutions where several read the same maps; of how many groups of maps."""
-    found = [joined for joined in joined_maps(graph) if len(graph.consumers(joined.node.output[0])) > 1]
+    """Replace such convolutions; of how many groups of maps."""
+    found = joined_maps(graph)
     for joined in found:
-        nodes = Nodes(graph, joined.node.output[0])
-        for reader in graph.consumers(joined.node.output[0]):
-            _replace(graph, nodes, reader, joined)
+        readers, nodes = graph.consumers(joined.node.output[0]), Nodes(graph, joined.node.output[0])
+        for reader in readers:
+            _replace(graph, nodes, reader, joined, by_products=len(readers) > 1)
     graph.drop_unused()
     return len(found)
 
@@ -78,7 +94,7 @@ def joined_maps(graph: Graph) -> list[Joined]:
             and all(_is_mixing(graph, reader) for reader in readers)
         ):
             found.append(Joined(node, _parts(graph, node)))
-    return [joined for joined in found if any(part.late for part in joined.parts)]
+    return [joined for joined in found if any(part.late for part in joined.parts) and joined.by_whole_factors]
 
 
 def enlarging(small: int, large: int) -> Array:
@@ -126,30 +142,39 @@ def _parts(graph: Graph, node: Node) -> list[Part]:
     return found
 
 
-def _replace(graph: Graph, nodes: Nodes, conv: Node, joined: Joined) -> None:
-    parts, nodes.made = joined.parts, []
-    weight = graph.constant(conv.input[1])
+def _replace(graph: Graph, nodes: Nodes, conv: Node, joined: Joined, *, by_products: bool) -> None:
+    weight, nodes.made = graph.constant(conv.input[1]), []
     assert weight is not None, "only constant weights are taken apart"
-    rows, columns = max(part.rows for part in parts), max(part.columns for part in parts)
-    starts = np.cumsum([part.channels for part in parts])[:-1]
-    early, weights, stacked, turned = [], [], [], []
-    for part, own in zip(parts, np.split(weight, starts, axis=1), strict=True):
-        if not part.late:
-            early.append(_enlarged(nodes, part, rows, columns))
+    starts = np.cumsum([part.channels for part in joined.parts])[:-1]
+    early, weights, late = [], [], []
+    for part, name, own in zip(joined.parts, joined.node.input, np.split(weight, starts, axis=1), strict=True):
+        if part.late:
+            late.append((part, nodes.op("Conv", part.name, nodes.numbers(own), kernel_shape=[1, 1])))
+        else:
+            early.append(_by_products(nodes, [(part, part.name)], joined) if by_products else name)
             weights.append(own)
-            continue
-        mixed = nodes.op("Conv", part.name, nodes.numbers(own), kernel_shape=[1, 1])
-        stacked.append(nodes.op("MatMul", mixed, nodes.numbers(enlarging(part.columns, columns).T)))
-        turned.append(enlarging(part.rows, rows))
-    below = nodes.op("Concat", *stacked, axis=2) if len(stacked) > 1 else stacked[0]
-    below = nodes.op("MatMul", nodes.numbers(np.concatenate(turned, axis=1)), below)
+    below = (_by_products if by_products else _by_resizes)(nodes, late, joined)
     above = nodes.op("Concat", *early, axis=1) if len(early) > 1 else early[0]
     mixed = nodes.op("Conv", above, nodes.numbers(np.concatenate(weights, 1)), *conv.input[2:], kernel_shape=[1, 1])
     graph.replace(conv, [*nodes.made, graph.make("Add", [mixed, below], conv.output[0])])
 
 
-def _enlarged(nodes: Nodes, part: Part, rows: int, columns: int) -> str:
-    if (part.rows, part.columns) == (rows, columns):
-        return part.name
-    wide = nodes.op("MatMul", part.name, nodes.numbers(enlarging(part.columns, columns).T))
-    return nodes.op("MatMul", nodes.numbers(enlarging(part.rows, rows)), wide)
+def _by_resizes(nodes: Nodes, maps: list[tuple[Part, str]], joined: Joined) -> str:
+    """The sum of maps at the full size."""
+    how = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    total = ""
+    for part, name in maps:
+        factors = nodes.numbers([1, 1, joined.rows / part.rows, joined.columns / part.columns])
+        wide = nodes.op("Resize", name, "", factors, **how)
+        total = nodes.op("Add", total, wide) if total else wide
+    return total
+
+
+def _by_products(nodes: Nodes, maps: list[tuple[Part, str]], joined: Joined) -> str:
+    """The same by two products, of which the second one sums."""
+    if all((part.rows, part.columns) == (joined.rows, joined.columns) for part, _ in maps):
+        return maps[0][1]
+    wide = [nodes.op("MatMul", name, nodes.numbers(enlarging(part.columns, joined.columns).T)) for part, name in maps]
+    stacked = nodes.op("Concat", *wide, axis=2) if len(wide) > 1 else wide[0]
+    rows = np.concatenate([enlarging(part.rows, joined.rows) for part, _ in maps], axis=1)
+    return nodes.op("MatMul", nodes.numbers(rows), stacked)

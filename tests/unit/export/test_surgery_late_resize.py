@@ -75,10 +75,22 @@ def test_other_ways_of_enlarging_stay(resize: dict[str, Any]) -> None:
     assert late_resize.rewrite(Graph(joined_maps(resize))) == 0
 
 
+def test_maps_enlarged_by_a_fraction_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROWS", (14, 8, 4, 2))
+    assert late_resize.rewrite(Graph(joined_maps({}))) == 0
+
+
 def test_maps_of_few_channels_are_mixed_where_they_were() -> None:
     assert late_resize.rewrite(Graph(joined_maps({}, channels=(3, 5, 8, 4)))) == 0
 
 
-def test_a_single_convolution_stays() -> None:
-    """HM's head: OpenVINO in bf16 takes longer without it."""
-    assert late_resize.rewrite(Graph(joined_maps({}, count=1))) == 0
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_single_convolution_keeps_its_resizes(relu: bool) -> None:
+    """HM's head: OpenVINO in bf16 would take longer with products."""
+    old = joined_maps({}, relu, count=1)
+    new = operate(old)
+    assert "MatMul" not in kinds(new)
+    assert kinds(new).count("Resize") == kinds(new).count("Conv") == 3
+    wanted = by_reference(old, maps())
+    for found in (by_reference(new, maps()), by_runtime(new, maps())):
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
