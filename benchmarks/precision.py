@@ -5,10 +5,12 @@
 HM with ResNet-18 at 256 px, random weights (they do not change the speed), one crop at a time: the file as the
 exporter wrote it, the same after surgery, and both in int8 (u8 activations, s8 weights), of which the first keeps its
 transposed convolutions in float. All sessions take turns; a figure is the median over the pairs of a pair's ratio.
+With `--cache` the full run compares fp32 before and after surgery for the other three networks of networks.py, too.
 
 Figures: rewrite_speedup, fp32 before over after surgery; int8_speedup, fp32 before surgery over int8 after it;
 int8_over_rewritten, fp32 after surgery over int8 after it; int8_deconv_float_speedup, fp32 over int8, both before
-surgery; fp32_ms, rewritten_ms, int8_ms; s8s8_slowdown, how much longer the file for TensorRT takes here than int8.
+surgery; fp32_ms, rewritten_ms, int8_ms; s8s8_slowdown, how much longer the file for TensorRT takes here than int8;
+rewrite_speedup_NETWORK.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import SIZE, exported
-from benchmarks.pairs import FULL, QUICK, Plan, interleaved
+from benchmarks.networks import NETWORKS, SIZE, exported
+from benchmarks.pairs import FULL, QUICK, Plan, as_details, interleaved, ratio, timed
 from benchmarks.record import print_figures, write_result
 from export.parity import generated_crops
 from export.quantise.calibrate import Ranges
@@ -33,9 +35,10 @@ from export.surgery import operate
 from export.surgery.graph import Graph
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.bundle import read_bundle
-from lmdeploy.types import U8
+from lmdeploy.types import F64, U8
 
 RANGE_CROPS = 4  # ranges do not change the speed
+MEASURED = "hm_r18"
 WAYS = ("plain", "rewritten", "int8", "int8_plain", "s8s8")
 
 
@@ -51,6 +54,10 @@ def main() -> None:
         plain, size = _plain(given.hm_r18, given.cache or Path(scratch))
         found = measure(variants(plain, size), size, given.threads, QUICK if given.quick else FULL)
     figures = found.pop("figures")
+    if given.cache and not given.quick:
+        times = {name: rewritten(name, given.cache, given.threads, FULL) for name in NETWORKS if name != MEASURED}
+        found["networks"] = {name: as_details(one) for name, one in times.items()}
+        figures |= {f"rewrite_speedup_{name}": ratio(one["plain"], one["rewritten"]) for name, one in times.items()}
     if not given.quick:
         write_result("precision", figures, found, [0])
     print_figures(figures)
@@ -94,10 +101,17 @@ def measure(files: dict[str, bytes], size: int, threads: int | None, plan: Plan)
     }
 
 
+def rewritten(name: str, cache: Path, threads: int | None, plan: Plan) -> dict[str, F64]:
+    """Times f64[pairs], ms, of one of networks.NETWORKS in fp32, `plain` as exported and `rewritten`."""
+    plain = exported(name, cache)
+    backends = {"plain": OrtBackend(plain, threads, "cpu"), "rewritten": OrtBackend(operate(plain), threads, "cpu")}
+    return timed({way: partial(one.run, generated_crops(one.size, 1)) for way, one in backends.items()}, plan)
+
+
 def _plain(bundle: Path | None, cache: Path) -> tuple[bytes, int]:
     """The file as the exporter wrote it, and the side of its crops."""
     if bundle is None:
-        return exported("hm_r18", cache), SIZE
+        return exported(MEASURED, cache), SIZE
     given = read_bundle(bundle)
     return given.file("model.onnx").read_bytes(), given.spec.crop.size
 

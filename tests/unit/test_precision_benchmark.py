@@ -57,3 +57,26 @@ def test_the_five_files_differ_as_they_say(bundle: Bundle) -> None:
     files = precision.variants(bundle.file("model.onnx").read_bytes(), 64)
     assert tuple(files) == precision.WAYS
     assert len(set(files.values())) == 5
+
+
+def test_the_other_networks_are_compared_with_a_cache(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, asked = bundle.file("model.onnx").read_bytes(), []
+
+    def from_cache(name: str, cache: Path) -> bytes:
+        asked.append((name, cache))
+        return plain
+
+    monkeypatch.setattr(precision, "exported", from_cache)
+    monkeypatch.setattr(precision, "SIZE", 64)
+    monkeypatch.setattr(precision, "FULL", Plan(pairs=7, block_s=0.01))
+    monkeypatch.setattr(precision, "write_result", lambda *words: record.write_result(*words, tmp_path / "results"))
+    monkeypatch.setattr(sys, "argv", ["x", "--cache", str(tmp_path / "exports"), "--threads", "1"])
+    precision.main()
+    assert asked == [(name, tmp_path / "exports") for name in ("hm_r18", "tf_r18", "hm_hrnet", "tf_hrnet")]
+    printed = dict(line.removeprefix("figure: ").split("=") for line in capsys.readouterr().out.splitlines())
+    (path,) = (tmp_path / "results").iterdir()
+    for name, ways in record.read_result(path).details["networks"].items():
+        ratios = np.array(ways["plain"]["pairs_ms"]) / np.array(ways["rewritten"]["pairs_ms"])
+        assert float(printed[f"rewrite_speedup_{name}"]) == pytest.approx(float(np.median(ratios)), rel=1e-4)
