@@ -73,16 +73,16 @@ class Grouped(nn.Module):
         """Logits a / tau f32[N,G,K] of x f32[N,C,h,w]."""
         pooled = adaptive_max_pool(x, self.pool)
         if self.training:
-            hidden = self.first(self.squeeze(pooled).flatten(1))[..., None, None]
+            hidden = self.first(self.squeeze(pooled).flatten(1))
         else:  # two linear maps in a row are one, and tau is part of the last: a runtime then has half the calls
-            hidden = F.conv2d(pooled, *self._joined())
+            hidden = F.linear(pooled.flatten(1), *self._joined())
         weight, bias = self.last.weight / tau, self.last.bias / tau
-        return F.conv2d(torch.relu(hidden), weight[..., None, None], bias).view(-1, self.groups, self.sets)
+        return F.linear(torch.relu(hidden), weight, bias).view(-1, self.groups, self.sets)
 
     def _joined(self) -> tuple[Tensor, Tensor]:
-        """Weight f32[hidden,C,T,T] and bias f32[hidden] of the 1x1 convolution and the first layer in one."""
+        """Weight f32[hidden,C T T] and bias f32[hidden] of the 1x1 convolution and the first layer in one."""
         of_cell = self.first.weight.view(-1, self.groups, self.pool, self.pool)
-        weight = torch.einsum("hgyx,gc->hcyx", of_cell, self.squeeze.weight.flatten(1))
+        weight = torch.einsum("hgyx,gc->hcyx", of_cell, self.squeeze.weight.flatten(1)).flatten(1)
         assert self.squeeze.bias is not None
         return weight, self.first.bias + (of_cell.sum(dim=(-2, -1)) @ self.squeeze.bias)
 
@@ -167,8 +167,8 @@ class SepBN(nn.Module):
         both = torch.stack([gamma, self.beta - gamma * mean]).view(2, len(gamma), self.groups, -1)  # [2,K,G,C/G]
         own = torch.eye(self.groups, device=pi.device, dtype=both.dtype)
         matrix = torch.einsum("skgc,gj->sgcjk", both, own).reshape(-1, pi.shape[1] * pi.shape[2])
-        mixed = F.conv2d(pi.reshape(-1, matrix.shape[1], 1, 1), matrix[..., None, None])
-        return mixed.chunk(2, dim=1)
+        mixed = F.linear(pi.flatten(1), matrix)
+        return mixed[..., None, None].chunk(2, dim=1)
 
 
 class BruteForce(nn.Module):
