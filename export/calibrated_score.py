@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.surgery.graph import Graph, Node
+from export.surgery.known_shapes import told
 from lmdeploy.backends.base import Backend
 from lmdeploy.errors import InputError
 from lmdeploy.types import F32, F64, U8, Array, Prediction
@@ -77,7 +78,7 @@ def write(model: bytes, curve: Curve) -> bytes:
         out = "score" if kind == "Add" else graph.fresh(f"score/{kind}")
         nodes.append(graph.make(kind, inputs, out, **more))
     graph.after(graph.producer(raw), nodes)
-    return graph.finish()
+    return told(graph.finish())
 
 
 class Calibrated:
