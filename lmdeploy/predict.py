@@ -124,7 +124,8 @@ def raise_if_incomplete(summary: Summary) -> None:
     if summary.interrupted:
         raise KeyboardInterrupt
     if summary.problems:
-        raise DataError(f"{len(summary.problems)} inputs could not be read; the rest is done", summary.problems)
+        missing = "1 input" if len(summary.problems) == 1 else f"{len(summary.problems)} inputs"
+        raise DataError(f"{missing} could not be read; the rest is done", summary.problems)
 
 
 def describe(summary: Summary) -> str:
