@@ -87,7 +87,9 @@ def make_sheet(samples: Sequence[Sample], schema: LandmarkSchema | None, rule: C
 
 
 def write_sheet(path: Path, sheet: Sheet) -> None:
-    """Write the picture as a PNG file."""
+    """Write the picture as a PNG file; InputError for another kind's name."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path} is no name of a PNG file: choose one that ends in .png")
     import cv2  # loading OpenCV takes 0.1 s
 
     _, content = cv2.imencode(".png", np.ascontiguousarray(sheet.image[:, :, ::-1]))
