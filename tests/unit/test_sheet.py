@@ -108,7 +108,7 @@ def test_a_folder_of_one_s_own_is_shown_and_written(tmp_path):
     assert (sheet.shown, sheet.problems) == (3, ())
     write_sheet(tmp_path / "sheet.png", sheet)
     np.testing.assert_array_equal(read_image(tmp_path / "sheet.png"), sheet.image)
-    with pytest.raises(InputError, match="ends in .png"):
+    with pytest.raises(InputError, match=r"ends in \.png"):
         write_sheet(tmp_path / "sheet.pdf", sheet)
     assert not (tmp_path / "sheet.pdf").exists()
     assert show_folder(folder / "images", "ibug68", 9).shown == 5
