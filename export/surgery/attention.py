@@ -177,12 +177,16 @@ def _cells(graph: Graph, name: str) -> tuple[str, Array | None] | None:
 
 
 def _mean(graph: Graph, node: Node) -> None:
-    """The mean over tokens f[B,T,D] that are cells of a map."""
+    """The mean over tokens f[B,T,D] that are cells of a map.
+
+    The axis is kept at first: OpenVINO 2026.4 mixes up the images of a batch where it goes at once.
+    """
     axes, cells = graph.constant(node.input[1]), _cells(graph, node.input[0])
     if cells is None or axes is None or axes.tolist() != [1] or attribute(node, "keepdims", 1):
         return
     nodes = Nodes(graph, node.output[0])
-    found = nodes.op("ReduceMean", cells[0], nodes.whole([2]), keepdims=0)
+    found = nodes.op("ReduceMean", cells[0], nodes.whole([2]), keepdims=1)
+    found = nodes.op("Reshape", found, nodes.whole([0, -1]))
     position = np.zeros(1, np.float32) if cells[1] is None else cells[1].mean(axis=0)
     graph.replace(node, [*nodes.made, graph.make("Add", [found, nodes.numbers(position)], node.output[0])])
 

@@ -58,7 +58,7 @@ def _is_product(graph: Graph, node: Node) -> bool:
 
 def _is_mean(graph: Graph, node: Node) -> bool:
     axes = graph.constant(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) == 2 else None
-    return axes is not None and axes.tolist() == [2] and not attribute(node, "keepdims", 1)
+    return axes is not None and axes.tolist() == [2] and bool(attribute(node, "keepdims", 1))
 
 
 def _product(
@@ -73,8 +73,9 @@ def _product(
 
 
 def _mean(graph: Graph, nodes: Nodes, node: Node, joined: late_resize.Joined, projection: tuple[Array, Array]) -> Node:
-    """The mean f[B,D] over cells of W x + b."""
+    """The mean f[B,D,1] over cells of W x + b."""
     weight, bias = projection
-    means = [nodes.op("ReduceMean", part.name, nodes.whole([2, 3]), keepdims=0) for part in joined.parts]
-    found = nodes.op("MatMul", nodes.op("Concat", *means, axis=1), nodes.numbers(weight.T))
-    return graph.make("Add", [found, nodes.numbers(bias)], node.output[0])
+    means = [nodes.op("ReduceMean", part.name, nodes.whole([2, 3]), keepdims=1) for part in joined.parts]
+    every = nodes.op("Reshape", nodes.op("Concat", *means, axis=1), nodes.whole([0, -1]))
+    found = nodes.op("Add", nodes.op("MatMul", every, nodes.numbers(weight.T)), nodes.numbers(bias))
+    return graph.make("Reshape", [found, nodes.whole([0, -1, 1])], node.output[0])

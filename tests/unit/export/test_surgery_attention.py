@@ -10,6 +10,7 @@ from export.half import to_half
 from export.surgery import attention, direct_cells, late_resize, operate
 from export.surgery.fixed_batch import fix_batch
 from export.surgery.graph import Graph
+from lmdeploy.backends.ort import OrtBackend
 from tests.tensorrt_kit.operators import summarise
 from tests.tensorrt_kit.restrictions import problems
 from tests.unit.export.small_graphs import by_runtime, kinds
@@ -47,6 +48,21 @@ def test_numbers_stay_and_detours_go(plain: bytes) -> None:
     assert kinds(new).count("Transpose") <= 1 + LAYERS * per_layer < kinds(plain).count("Transpose") / 3
     assert kinds(new).count("Softmax") == kinds(plain).count("Softmax") == 2 * LAYERS
     assert "Split" not in kinds(new)
+
+
+@pytest.mark.parametrize("maps", ["plain", "joined"])
+def test_openvino_has_the_same_points_for_each_image_of_a_batch(maps: str, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is an extra")
+    from lmdeploy.backends.openvino import OpenVINOBackend
+
+    old: bytes = request.getfixturevalue(maps)
+    images = np.random.default_rng(5).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    wanted = OrtBackend(old, 1, "cpu").run(images).points
+    assert np.ptp(wanted, axis=0).max() > 0.05  # px: images that are mixed up would be seen
+    engine = OpenVINOBackend(operate(old), 1, "fp32")
+    np.testing.assert_allclose(engine.run(images).points, wanted, atol=1e-3)
+    alone = [engine.run(images[i : i + 1]).points for i in range(3)]
+    np.testing.assert_allclose(np.concatenate(alone), wanted, atol=1e-3)
 
 
 def test_no_shape_is_computed_any_more(plain: bytes) -> None:
