@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lmdeploy.schema import load_schema
 from lmdeploy.types import F32
 from training.data import crops as crop_cache
 from training.data.crops import Crops
+from training.data.decode import StillDecodingError
 from training.data.drawn import Drawn, write_folder
 from training.engine.devices import open_fabric
 from training.engine.predictor import predict_crops
@@ -22,6 +24,8 @@ from training.engine.trainer import Settings, Trainer
 from training.methods import METHODS
 from training.models import Network
 from training.recipe import Recipe
+
+WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,12 @@ def samples_of(folder: Path, schema: str) -> list[Sample]:
 
 
 def crops_of(samples: list[Sample], schema: str, rule: CropRule, cache: Path, name: str) -> Crops:
-    """The samples' crops, decoded once for all cells."""
-    return crop_cache.build(samples, load_schema(schema).points, rule, cache, name)
+    """The samples' crops, decoded once for all cells; a cell that comes while another decodes them waits."""
+    while True:
+        try:
+            return crop_cache.build(samples, load_schema(schema).points, rule, cache, name)
+        except StillDecodingError:
+            time.sleep(WAIT_S)
 
 
 def train(run: Run, labelled: Crops, unlabelled: Crops | None) -> tuple[Network, Trainer]:

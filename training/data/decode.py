@@ -31,6 +31,10 @@ SPARE = 64e6  # bytes of the disk that stay free
 log = logging.getLogger(__name__)
 
 
+class StillDecodingError(InputError):
+    """Another process is decoding the same images."""
+
+
 def decode(samples: Sequence[Sample], matrices: F64, size: int, file: Path) -> None:
     """Write crops u8[N,size,size,3] RGB of all samples to `file` (.npy), all of them or nothing.
 
@@ -39,7 +43,8 @@ def decode(samples: Sequence[Sample], matrices: F64, size: int, file: Path) -> N
         matrices: f64[N,2,3], image px -> crop px.
         size: side of the crops, px.
         file: its folder exists.
-    Errors: InputError when the disk lacks the room, DataError that names every image that cannot be read.
+    Errors: InputError when the disk lacks the room, StillDecodingError when another process is at it, DataError that
+    names every image that cannot be read.
     """
     draft = file.with_name(f".{file.name}.part")
     header, each = _header(len(samples), size), size * size * 3
@@ -84,7 +89,9 @@ def _lock(stream: BinaryIO, file: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise InputError(f"{file}: another process is decoding these images; wait for it, then call again") from error
+        raise StillDecodingError(
+            f"{file}: another process is decoding these images; wait for it, then call again"
+        ) from error
 
 
 def _crops(samples: Sequence[Sample], matrices: F64, size: int) -> Iterator[U8 | str]:

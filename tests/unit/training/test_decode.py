@@ -112,5 +112,5 @@ def test_two_calls_at_once_are_refused(work: tuple[list[Sample], F64], tmp_path:
 
     with (tmp_path / ".a.npy.part").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another process is decoding"):
+        with pytest.raises(decode.StillDecodingError, match="another process is decoding"):
             decode.decode(*work, SIZE, tmp_path / "a.npy")
