@@ -7,9 +7,10 @@ median over the pairs of a pair's ratio. Networks: HM and TF on ResNet-18 and HR
 weights (networks.py); `--quick` takes HM-R18 alone. Each group is explained in the file that measures it.
 
 latency_bare.py   overhead: frame and box to landmarks over the bare ONNX Runtime call, HM-R18; face68_overhead: of
-                  --model; face68_ms, face68_bare_ms, face68_no_spin_ms, face68_stop_spin_ms: its medians, the last two
-                  with threads that wait asleep, and awake until the call returns; face68_camera_WAY_cpu_ms: processor
-                  ms a frame where one comes every 1/30 s, WAY being spin, no_spin or stop_spin
+                  --model; face68_ms, face68_bare_ms, face68_no_spin_ms, face68_always_spin_ms: its medians, the last
+                  two with threads that wait asleep, and awake for the next call, too; face68_camera_cpu_ms,
+                  face68_camera_no_spin_cpu_ms, face68_camera_always_spin_cpu_ms: processor ms a frame where one comes
+                  every 1/30 s
 latency_ways.py   speedup_ort_NETWORK, speedup_best_cpu_NETWORK: ONNX Runtime in fp32, and the engine that `auto` takes
                   (OpenVINO in bf16), over PyTorch eager with decoding on the host; speedup_channels_last_NETWORK,
                   speedup_compiled_NETWORK: PyTorch's other ways over the same; NETWORK_WAY_ms: medians.
@@ -89,10 +90,10 @@ def _of_package(bare: Found) -> dict[str, float]:
         "face68_overhead": light["overhead"],
         "face68_bare_ms": light["bare_ms"],
         "face68_no_spin_ms": light["bare_without_spinning_ms"],
-        "face68_stop_spin_ms": light["bare_stop_spinning_ms"],
-        "face68_camera_spin_cpu_ms": camera["bare"],
+        "face68_always_spin_ms": light["bare_always_spinning_ms"],
+        "face68_camera_cpu_ms": camera["bare"],
         "face68_camera_no_spin_cpu_ms": camera["bare_without_spinning"],
-        "face68_camera_stop_spin_cpu_ms": camera["bare_stop_spinning"],
+        "face68_camera_always_spin_cpu_ms": camera["bare_always_spinning"],
     }
 
 

@@ -21,8 +21,8 @@ from training.models import heatmap
 
 SIZE = 64
 TINY = dict.fromkeys(("hm_r18", "tf_r18"), heatmap.Config(backbone_options=SMALL_RESNET, channels=8))
-SPIN = {"face68_bare_ms", "face68_no_spin_ms", "face68_stop_spin_ms"}
-CAMERA = {f"face68_camera_{way}_cpu_ms" for way in ("spin", "no_spin", "stop_spin")}
+SPIN = {"face68_bare_ms", "face68_no_spin_ms", "face68_always_spin_ms"}
+CAMERA = {f"face68_camera_{way}cpu_ms" for way in ("", "no_spin_", "always_spin_")}
 PACKAGE = {"overhead", "hm_r18_ms", "face68_ms", "face68_overhead"} | SPIN | CAMERA
 VIDEO = {"face68_track_ms", "face68_track_p99_ms", "face68_track_ort_ms", "video_fps"}
 

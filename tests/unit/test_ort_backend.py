@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from lmdeploy.backends import cores
 from lmdeploy.backends.ort import CPU, OrtBackend
+from lmdeploy.bundle import read_bundle
 from lmdeploy.errors import BundleError, DeviceError, InputError
 from tests.tiny_bundle import blob_image, mixing, tiny_onnx
 
@@ -50,6 +52,17 @@ def test_threads_that_sleep_give_the_same_points(content: bytes) -> None:
     image = blob_image(64, 64, POINTS)[None]
     awake, asleep = (OrtBackend(content, threads=2, spin=spin).run(image) for spin in (True, False))
     np.testing.assert_array_equal(awake.points, asleep.points)
+
+
+def test_between_calls_threads_take_no_processor() -> None:
+    """As they come they would spin for the next call through all of this tenth of a second."""
+    backend = OrtBackend(read_bundle("face68").file("model.onnx"), threads=2)
+    crops = np.zeros((1, backend.size, backend.size, 3), np.uint8)
+    for _ in range(5):
+        backend.run(crops)
+    before = time.process_time()
+    time.sleep(0.1)
+    assert time.process_time() - before < 0.02
 
 
 def test_provider_is_the_one_in_use(content: bytes) -> None:
