@@ -29,7 +29,7 @@ from export.parity import generated_crops
 from lmdeploy.backends.base import Engine
 from lmdeploy.backends.cores import default_threads
 from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core
-from lmdeploy.backends.openvino_products import LARGE
+from lmdeploy.backends.openvino_products import SHARES
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.errors import MissingExtraError
 from lmdeploy.types import F32, F64
@@ -54,7 +54,7 @@ def best_engine(model: bytes, threads: int | None) -> Engine:
     """What `auto` takes on this processor, for a network without trained weights, which has no reference to pass."""
     try:
         if has_bf16(the_core()):
-            return OpenVINOBackend(model, threads, large=LARGE[0])
+            return OpenVINOBackend(model, threads, share=SHARES[0])
     except MissingExtraError:
         pass
     return OrtBackend(model, threads, "cpu")

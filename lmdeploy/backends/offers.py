@@ -9,7 +9,7 @@ from pathlib import Path
 from lmdeploy.backends.base import BackendName, Device, Engine, Precision
 from lmdeploy.backends.frames import frame_file
 from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core
-from lmdeploy.backends.openvino_products import LARGE
+from lmdeploy.backends.openvino_products import SHARES
 from lmdeploy.backends.ort import CUDA, OrtBackend, import_onnxruntime
 from lmdeploy.backends.precision import file_of, held
 from lmdeploy.backends.reference import FILE, TOLERANCE_PX, distance_px
@@ -128,8 +128,8 @@ def _openvino(wish: Wish, precision: str) -> Engine:
 def _openvino_bf16(wish: Wish) -> Engine:
     """With as much in bf16 as leaves the reference's points right; with the convolutions alone, right or not."""
     network = wish.file("fp32")
-    for large in LARGE if wish.reference else ():
-        engine = OpenVINOBackend(network, wish.threads, "bf16", large)
+    for share in SHARES if wish.reference else ():
+        engine = OpenVINOBackend(network, wish.threads, "bf16", share)
         if not engine.products:  # there is less in bf16 than was allowed: nothing else to try
             return engine
         assert wish.reference is not None, "without one nothing is tried"

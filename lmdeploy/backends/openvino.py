@@ -11,7 +11,7 @@ import numpy as np
 
 from lmdeploy.backends.contract import check_crops, check_graph, thread_count
 from lmdeploy.backends.openvino_peaks import sweep
-from lmdeploy.backends.openvino_products import lower
+from lmdeploy.backends.openvino_products import Share, first_convolutions, lower
 from lmdeploy.backends.openvino_split import split
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import F32, U8, Prediction
@@ -34,8 +34,8 @@ class OpenVINOBackend:
         precision: of everything before the last convolutions; these, decoding and the heads of networks for
             coordinates are always fp32. Default bf16 where the processor has it and there is something to gain.
             int8 is for a file that is quantised, what is float in it is fp32.
-        large: with bf16, from how many elements on a transformer's products are in bf16, too; see openvino_products.
-            Default none. How many there are is in `products`; whether the points still are right must be seen.
+        share: with bf16, how much of a transformer network is in bf16; see openvino_products. Default the body alone.
+            How many products there are is in `products`; whether the points still are right must be seen.
     `single` and `batch` are the compiled models, one after the other; they are there for tests and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without openvino, DeviceError for bf16
     on a processor without it.
@@ -46,7 +46,7 @@ class OpenVINOBackend:
         source: Path | str | bytes,
         threads: int | None = None,
         precision: Precision | None = None,
-        large: int | None = None,
+        share: Share | None = None,
     ) -> None:
         """Load, check names and shapes, and compile."""
         self._origin = "the ONNX file" if isinstance(source, bytes) else str(source)
@@ -58,10 +58,11 @@ class OpenVINOBackend:
         self.size, self.points, self.outputs = check_graph(_ports(model.inputs), _ports(model.outputs), self._origin)
         sweep(model)
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
-        parts = [_parts(one, wanted, large) for one in (_for_one(model), model)]
+        parts = [_parts(one, wanted, share) for one in (_for_one(model), model)]
         self.products = parts[0].products
         self.single, self.batch = (_compile(core, of_batch, self.threads) for of_batch in parts)
-        self.precision: Precision = "fp32" if wanted == "bf16" and len(self.batch) == 1 else wanted
+        nothing = len(self.batch) == 1 and not self.products
+        self.precision: Precision = "fp32" if wanted == "bf16" and nothing else wanted
         self.provider = f"OpenVINO CPU {self.precision}"
         self._requests = [[part.create_infer_request() for part in chain] for chain in (self.single, self.batch)]
 
@@ -160,12 +161,14 @@ class _Parts(NamedTuple):
     products: int = 0
 
 
-def _parts(model: Any, precision: Precision, large: int | None) -> _Parts:
+def _parts(model: Any, precision: Precision, share: Share | None) -> _Parts:
     """Body and tail for bf16 where the network can be cut, else one model, with bf16 in fp32."""
+    if precision == "bf16" and share and not share.sums:
+        return _Parts([(model, "fp32")], lower(model, share.large, first_convolutions(model)))
     halves = split(model) if precision == "bf16" else None
     if halves is None:
         return _Parts([(model, "fp32" if precision == "bf16" else precision)])
-    return _Parts([(halves.body, "bf16"), (halves.tail, "fp32")], lower(halves.tail, large) if large else 0)
+    return _Parts([(halves.body, "bf16"), (halves.tail, "fp32")], lower(halves.tail, share.large) if share else 0)
 
 
 def _compile(core: Any, parts: _Parts, threads: int) -> list[Any]:

@@ -13,17 +13,31 @@ large. So what it is given to change is rounded before.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lmdeploy.types import F32
 
-LARGE = (2**16, 2**20)
-"""Elements of constants and output (of one crop) from which on a product counts as large; what is tried in turn.
 
-The first takes in every linear layer of a decoder 256 wide. The second is only what gains most and costs least: each
-landmark's own maps, the start of the queries and, of an HRNet, all that is done to each of its tokens.
+class Share(NamedTuple):
+    """How much of a transformer network is in bf16.
+
+    large: elements of constants and output (of one crop) from which on a product counts as large.
+    sums: whether the body before the last convolutions is in bf16 as a whole, what it adds up included; else its
+    convolutions are products like others, but for those that read the image.
+    """
+
+    large: int
+    sums: bool = True
+
+
+SHARES = (Share(2**16), Share(2**18, sums=False))
+"""What is tried in turn.
+
+The first takes in every linear layer of a decoder 256 wide. The second is for networks that are not right with sums in
+bf16: of a TF-R18 after 20 epochs on 1,207 faces 99 % of the points were 0.26 px off with the body alone in bf16 and
+0.07 px with the second share, which was twice as fast as ONNX Runtime in fp32.
 """
 PRODUCTS = frozenset({"MatMul", "Convolution"})
 NORM = "MVN"  # what OpenVINO makes of a layer norm
@@ -31,21 +45,37 @@ SPLITTER = np.float32(2**16 + 1)
 MOVES = frozenset({"Transpose", "Reshape", "Unsqueeze", "Squeeze"})  # change no number
 
 
-def lower(model: Any, large: int) -> int:
+def lower(model: Any, large: int, but: frozenset[str] = frozenset()) -> int:
     """Turn products with at least `large` elements of constants and output to bf16, in place; how many there were.
+
+    but: names of nodes that stay.
 
     Only those that a layer norm depends on: the head behind the last norm gives coordinates, where bf16 has steps of
     a pixel.
     """
     nodes = model.get_ordered_ops()
     constant, normed = _constants(nodes), _before_norms(nodes)
-    inner = [node for node in nodes if node.get_type_name() in PRODUCTS and node.get_name() in normed]
+    inner = [node for node in nodes if node.get_type_name() in PRODUCTS and node.get_name() in normed - but]
     chosen = [node for node in inner if node.get_name() not in constant and _elements(node, constant) >= large]
     changed: dict[tuple[str, int], Any] = {}
     for node in chosen:
         _to_bf16(node, changed)
     model.validate_nodes_and_infer_types()
     return len(chosen)
+
+
+def first_convolutions(model: Any) -> frozenset[str]:
+    """Names of the convolutions that depend on no other: they read the image, whose numbers bf16 spoils most."""
+    behind: set[str] = set()
+    first = []
+    for node in model.get_ordered_ops():
+        sources = {port.get_source_output().get_node().get_name() for port in node.inputs()}
+        if sources & behind:
+            behind.add(node.get_name())
+        elif node.get_type_name() == "Convolution":
+            behind.add(node.get_name())
+            first.append(node.get_name())
+    return frozenset(first)
 
 
 def _constants(nodes: list[Any]) -> set[str]:

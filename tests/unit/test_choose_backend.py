@@ -59,7 +59,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
     """Stand-ins for OpenVINO in the order they were opened; `off` of the class says how far bf16 is off."""
     engines: list[StandIn] = []
 
-    def opened(model: Path, threads: int | None, precision: str | None = None, large: int | None = None) -> StandIn:
+    def opened(model: Path, threads: int | None, precision: str | None = None, share: object = None) -> StandIn:
         far = 0.0 if precision == "fp32" else StandInOff.px
         engines.append(StandIn(f"OpenVINO CPU {precision or 'bf16'}", model, far))
         return engines[-1]

@@ -17,7 +17,13 @@ from openvino import opset13 as op  # noqa: E402 - not without openvino
 
 from lmdeploy.backends import choose, offers  # noqa: E402 - not without openvino
 from lmdeploy.backends.openvino import OpenVINOBackend, has_bf16, the_core  # noqa: E402 - not without openvino
-from lmdeploy.backends.openvino_products import LARGE, lower, nearest_bf16  # noqa: E402 - not without openvino
+from lmdeploy.backends.openvino_products import (  # noqa: E402 - not without openvino
+    SHARES,
+    Share,
+    first_convolutions,
+    lower,
+    nearest_bf16,
+)
 
 WIDTH, WIDE = 16, 64
 needs_bf16 = pytest.mark.skipif(not has_bf16(the_core()), reason="this processor does not compute in bf16")
@@ -110,7 +116,7 @@ def norm(x: Array) -> Array:
 @needs_bf16
 def test_a_network_for_heatmaps_has_no_such_products() -> None:
     model = read_bundle("face68").file("model.onnx")
-    assert OpenVINOBackend(model, 1, "bf16", LARGE[0]).products == 0
+    assert OpenVINOBackend(model, 1, "bf16", SHARES[0]).products == 0
 
 
 class StandIn:
@@ -125,37 +131,63 @@ class StandIn:
         self.closed = True
 
 
+FAR = [0.14, 0.12]  # px, of the shares in their order
+ALL, LEAST = 0, len(SHARES)  # places among the shares; behind them the body alone
+
+
 @pytest.mark.parametrize(
-    ("off", "products", "taken", "closed"),
+    ("off", "products", "taken"),
     [
-        ({LARGE[0]: 0.05}, 13, LARGE[0], []),
-        ({LARGE[0]: 0.14, LARGE[1]: 0.03}, 5, LARGE[1], [LARGE[0]]),
-        ({LARGE[0]: 0.14, LARGE[1]: 0.11, None: 0.02}, 5, None, list(LARGE)),
-        ({LARGE[0]: 0.14}, 0, LARGE[0], []),  # a heatmap network's: `auto` itself sees that it is too far
+        ([0.05], 13, ALL),
+        ([*FAR[:1], 0.03], 5, 1),
+        ([*FAR, 0.02], 5, LEAST),
+        (FAR[:1], 0, ALL),  # a heatmap network's: `auto` itself sees that it is too far
     ],
 )
 def test_as_much_is_in_bf16_as_the_reference_lets_pass(
-    off: dict[int | None, float],
-    products: int,
-    taken: int | None,
-    closed: list[int],
-    bundle: Bundle,
-    monkeypatch: pytest.MonkeyPatch,
+    off: list[float], products: int, taken: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: dict[int | None, StandIn] = {}
+    made: list[StandIn] = []
 
-    def opened(model: object, threads: object, precision: str, large: int | None = None) -> StandIn:
+    def opened(model: object, threads: object, precision: str, share: Share | None = None) -> StandIn:
         assert precision == "bf16"
-        made[large] = StandIn(off[large], products if large else 0)
-        return made[large]
+        assert share == (*SHARES, None)[len(made)]
+        made.append(StandIn(off[len(made)], products if share else 0))
+        return made[-1]
 
     monkeypatch.setattr(offers, "OpenVINOBackend", opened)
     for module in (offers, choose):
         monkeypatch.setattr(module, "distance_px", lambda engine, _: engine.off)
     monkeypatch.setattr(offers, "has_bf16", lambda _: True)
     choose.open_engine(bundle, "auto", "cpu", 1)
-    assert [large for large, engine in made.items() if engine.closed] == closed + ([taken] if off[taken] > 0.1 else [])
-    assert list(made)[-1] == taken
+    assert len(made) == taken + 1
+    assert [engine.closed for engine in made] == [True] * taken + [off[taken] > 0.1]
+
+
+def convolutions() -> Any:
+    """x f32[B,3,8,8] -> first -> relu -> second -> mean over places, normed."""
+    x = op.parameter([-1, 3, 8, 8], openvino.Type.f32)
+    ones = ([1, 1], [0, 0], [0, 0], [1, 1])
+    first = named(op.convolution(x, op.constant(KERNELS["first"]), *ones), "first")
+    second = named(op.convolution(op.relu(first), op.constant(KERNELS["second"]), *ones), "second")
+    pooled = op.reduce_mean(second, op.constant([2, 3]), keep_dims=False)
+    return openvino.Model([op.result(op.mvn(pooled, op.constant([1]), True, 1e-5, "inside_sqrt"))], [x], "convs")
+
+
+KERNELS = {
+    "first": RNG.normal(size=(4, 3, 3, 3)).astype(np.float32),
+    "second": RNG.normal(size=(5, 4, 3, 3)).astype(np.float32),
+}
+
+
+def test_what_reads_the_image_stays_and_later_convolutions_turn() -> None:
+    model = convolutions()
+    first = first_convolutions(model)
+    kept = {node.get_friendly_name() for node in model.get_ordered_ops() if node.get_name() in first}
+    assert kept == {"first"}
+    assert lower(model, 1, first) == 1
+    found = {node.get_friendly_name(): node.get_output_element_type(0).get_type_name() for node in model.get_ops()}
+    assert (found["first"], found["second"]) == ("f32", "bf16")
 
 
 @pytest.fixture
