@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lmdeploy.backends.base import BackendName
+from benchmarks.engines_agree import ENGINES
 from lmdeploy.demo import RATE, write_portrait_video
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.predict import PredictOptions, predict_source
@@ -26,7 +26,6 @@ from lmdeploy.video.source import open_source
 from lmdeploy.video.track import Tracker
 
 DETECTOR = "haar"
-ENGINES: tuple[BackendName, ...] = ("auto", "onnxruntime")
 KEPT_FRAMES = 60  # of 2.8 MB each
 SECONDS = {"quick": 3.0, "full": 10.0}
 RUNS = {"quick": 1, "full": 7}

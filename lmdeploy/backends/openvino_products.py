@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lmdeploy.backends.openvino_split import before
 from lmdeploy.types import F32
 
 
@@ -40,7 +41,7 @@ bf16: of a TF-R18 after 20 epochs on 1,207 faces 99 % of the points were 0.26 px
 0.07 px with the second share, which was twice as fast as ONNX Runtime in fp32.
 """
 PRODUCTS = frozenset({"MatMul", "Convolution"})
-NORM = "MVN"  # what OpenVINO makes of a layer norm
+NORMS = frozenset({"MVN"})  # what OpenVINO makes of a layer norm
 SPLITTER = np.float32(2**16 + 1)
 MOVES = frozenset({"Transpose", "Reshape", "Unsqueeze", "Squeeze"})  # change no number
 
@@ -48,13 +49,11 @@ MOVES = frozenset({"Transpose", "Reshape", "Unsqueeze", "Squeeze"})  # change no
 def lower(model: Any, large: int, but: frozenset[str] = frozenset()) -> int:
     """Turn products with at least `large` elements of constants and output to bf16, in place; how many there were.
 
-    but: names of nodes that stay.
-
     Only those that a layer norm depends on: the head behind the last norm gives coordinates, where bf16 has steps of
-    a pixel.
+    a pixel. `but`: names of further nodes that stay.
     """
     nodes = model.get_ordered_ops()
-    constant, normed = _constants(nodes), _before_norms(nodes)
+    constant, normed = _constants(nodes), before(nodes, NORMS)
     inner = [node for node in nodes if node.get_type_name() in PRODUCTS and node.get_name() in normed - but]
     chosen = [node for node in inner if node.get_name() not in constant and _elements(node, constant) >= large]
     changed: dict[tuple[str, int], Any] = {}
@@ -84,16 +83,6 @@ def _constants(nodes: list[Any]) -> set[str]:
     for node in nodes:
         sources = [port.get_source_output().get_node().get_name() for port in node.inputs()]
         if node.get_type_name() == "Constant" or (sources and found.issuperset(sources)):
-            found.add(node.get_name())
-    return found
-
-
-def _before_norms(nodes: list[Any]) -> set[str]:
-    """Names of the nodes that some layer norm depends on."""
-    found: set[str] = set()
-    for node in reversed(nodes):
-        readers = [edge.get_node() for output in node.outputs() for edge in output.get_target_inputs()]
-        if any(reader.get_name() in found or reader.get_type_name() == NORM for reader in readers):
             found.add(node.get_name())
     return found
 

@@ -41,7 +41,7 @@ def split(model: Any) -> Halves | None:
     from openvino import opset13 as op
 
     nodes = model.get_ordered_ops()
-    body = _before_last_convolutions(nodes)
+    body = before(nodes, CONVOLUTIONS)
     if not any(node.get_type_name() in CONVOLUTIONS and node.get_name() in body for node in nodes):
         return None
     crossing = [(output, edges) for output in _outputs(nodes, body) if (edges := _edges_out(output, body))]
@@ -56,14 +56,14 @@ def split(model: Any) -> Halves | None:
     return Halves(first, ov.Model(model.get_results(), inputs, "tail"))
 
 
-def _before_last_convolutions(nodes: list[Any]) -> set[str]:
-    """Names of the nodes that some convolution depends on."""
-    body: set[str] = set()
+def before(nodes: list[Any], kinds: frozenset[str]) -> set[str]:
+    """Names of the nodes, given in their order, that some node of one of these kinds depends on."""
+    found: set[str] = set()
     for node in reversed(nodes):
         readers = [edge.get_node() for output in node.outputs() for edge in output.get_target_inputs()]
-        if any(r.get_name() in body or r.get_type_name() in CONVOLUTIONS for r in readers):
-            body.add(node.get_name())
-    return body
+        if any(reader.get_name() in found or reader.get_type_name() in kinds for reader in readers):
+            found.add(node.get_name())
+    return found
 
 
 def _outputs(nodes: list[Any], body: set[str]) -> list[Any]:
