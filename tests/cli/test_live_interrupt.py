@@ -16,11 +16,11 @@ import pytest
 
 from lmdeploy.video.file import PyAVVideo
 from tests.blob_video import write_blob_video
-from tests.rtsp_server import RtspServer, recorded, system_python
+from tests.real_rtsp import PYTHON, needs_server
+from tests.rtsp_server import RtspServer, recorded
 from tests.tiny_bundle import make_tiny_bundle
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no SIGINT for one process there")
-PYTHON = system_python()
 PREDICT = "from lmdeploy.cli import main; main()"
 SCRIPTED = """
 import sys
@@ -115,9 +115,7 @@ def test_in_a_loop_over_the_iterator(tiny: Path) -> None:
     assert "KeyboardInterrupt" in told
 
 
-@pytest.mark.skipif(
-    PYTHON is None, reason="no RTSP server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good"
-)
+@needs_server
 def test_while_rtsp_pictures_come(tiny: Path, tmp_path: Path) -> None:
     assert PYTHON is not None
     server = RtspServer(PYTHON, recorded(write_blob_video(tmp_path / "clip.mp4", 300)))

@@ -17,11 +17,11 @@ import pytest
 
 from lmdeploy.video.file import PyAVVideo
 from tests.blob_video import truth, write_blob_video
-from tests.rtsp_server import RtspServer, recorded, system_python
+from tests.real_rtsp import PYTHON, needs_server
+from tests.rtsp_server import RtspServer, recorded
 from tests.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = system_python()
 MAIN = "from lmdeploy.cli import main; main()"
 CAMERAS = """
 from benchmarks.scripted_camera import Lives, paced
@@ -116,9 +116,7 @@ def test_ctrl_c_ends_two_cameras_and_a_file_with_whole_files(home: Path, tmp_pat
         np.testing.assert_allclose(np.mean(found), 80 + np.mean([-1, 3]), atol=9)  # on the blobs' circle
 
 
-@pytest.mark.skipif(
-    PYTHON is None, reason="no RTSP server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good"
-)
+@needs_server
 def test_rtsp_stream_beside_a_file(home: Path, tmp_path: Path) -> None:
     assert PYTHON is not None
     server = RtspServer(PYTHON, recorded(write_blob_video(tmp_path / "clip.mp4", 300)))

@@ -23,13 +23,10 @@ from lmdeploy.video.camera import Camera
 from lmdeploy.video.network import PyAVConnection
 from lmdeploy.video.retry import Retry
 from lmdeploy.video.source import open_source
-from tests.rtsp_server import RtspServer, free_port, live, recorded, system_python
+from tests.real_rtsp import PYTHON, needs_server
+from tests.rtsp_server import RtspServer, free_port, live, recorded
 from tests.unit.test_video_source import EVEN, write_video
 
-PYTHON = system_python()
-real = pytest.mark.skipif(
-    PYTHON is None, reason="no RTSP server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good"
-)
 SOON = Retry(first_s=0.1, longest_s=0.2)
 
 
@@ -53,7 +50,7 @@ def pictures(connection: PyAVConnection, most: int = 1000) -> list[connect.Pictu
     return found
 
 
-@real
+@needs_server
 def test_every_picture_comes_with_the_streams_own_times_and_the_end_is_known(server: RtspServer) -> None:
     connection = PyAVConnection(server.url(0), av)
     found = pictures(connection)
@@ -69,7 +66,7 @@ def test_every_picture_comes_with_the_streams_own_times_and_the_end_is_known(ser
     connection.close()
 
 
-@real
+@needs_server
 def test_recorded_stream_ends_without_being_tried_again(server: RtspServer) -> None:
     heard: list[str] = []
     camera = Camera(server.url(0), warn=heard.append)
@@ -81,7 +78,7 @@ def test_recorded_stream_ends_without_being_tried_again(server: RtspServer) -> N
     assert (frames[-1].time_ms or 0) == pytest.approx(EVEN[-1], abs=150)  # the first one's own time may be missing
 
 
-@real
+@needs_server
 def test_killed_server_that_returns(server: RtspServer) -> None:
     assert PYTHON is not None
     own, heard = RtspServer(PYTHON, live()), []
@@ -102,7 +99,7 @@ def test_killed_server_that_returns(server: RtspServer) -> None:
     assert all(own.url() in sentence for sentence in heard)
 
 
-@real
+@needs_server
 def test_frozen_server_counts_as_lost_and_frames_have_an_age(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PYTHON is not None
     monkeypatch.setattr(network, "STALL_S", 2.0)
@@ -123,7 +120,7 @@ def test_frozen_server_counts_as_lost_and_frames_have_an_age(monkeypatch: pytest
     assert "given up" in camera.problems[0]
 
 
-@real
+@needs_server
 def test_through_opencv_where_pyav_is_missing(server: RtspServer) -> None:
     capture = connect._open_capture(server.url(1))
     connection = connect.OpenCVConnection(capture)
@@ -152,7 +149,7 @@ def test_wrong_address_is_an_error_at_once(path: str) -> None:
     assert threading.active_count() == before
 
 
-@real
+@needs_server
 def test_server_without_such_a_stream_is_named_without_the_password(server: RtspServer) -> None:
     with pytest.raises(InputError, match="404") as caught:
         open_source(server.url(7).replace("//", "//me:secret@"))

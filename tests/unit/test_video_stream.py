@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -210,28 +209,6 @@ def test_sources_are_opened_from_what_people_type_and_all_or_none(landmarker: La
     assert ready.closed == 1
 
 
-@pytest.mark.parametrize(
-    ("option", "sentence"),
-    [
-        ({"max_faces": 0}, "max_faces = 0: input should be greater than or equal to 1"),
-        ({"detect_every": "often"}, "detect_every = 'often': input should be a valid integer"),
-        ({"min_score": 1.5}, "min_score = 1.5: input should be less than or equal to 1"),
-        ({"detect_evry": 3}, "detect_evry = 3: extra inputs are not permitted"),
-        ({"pose": True}, "no head pose from landmarks of schema blobs3"),
-        ({"give_up_s": -1.0}, "give_up_s = -1.0: input should be greater than or equal to 0"),
-    ],
-)
-def test_an_option_without_sense_is_one_sentence(landmarker: Landmarker, option: Any, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        landmarker.stream("rtsp://localhost:1/nothing", **option)
-
-
-def test_whole_image_detector_is_not_tracked(model: Model) -> None:
-    landmarker = Landmarker(model, lambda: _Whole())
-    stream = landmarker.stream(Recorded(0, 3))
-    assert [face.track for seen in stream for face in seen.faces] == [-1] * 3
-
-
 def test_stream_takes_its_own_options(landmarker: Landmarker, detector: StampDetector) -> None:
     with Stream(landmarker, [Recorded(0, 12)], FollowOptions(smooth=False, min_score=1.0).following) as stream:
         assert not any(seen.faces for seen in stream)  # nobody scores that well
@@ -245,10 +222,6 @@ def test_min_score_is_that_of_the_option(landmarker: Landmarker, detector: Stamp
     assert below > MIN_SCORE  # so that the option, and not the default, decides
     assert all(len(seen.faces) == 1 for seen in landmarker.stream(Recorded(0, 12), min_score=below))
     assert not any(seen.faces for seen in landmarker.stream(Recorded(0, 12), min_score=above))
-
-
-class _Whole(StampDetector):
-    name = "whole_image"
 
 
 def test_opened_video_is_a_source(landmarker: Landmarker, tmp_path: Path) -> None:
