@@ -3,101 +3,53 @@
     python -m benchmarks.blocks [--quick] [--workers 2] [--ratios 5 20 --seeds 5 --kinds ... --variants ...] [--long]
 
 Figures of five squares and a triangle, a share of them with landmarks; Seq-MT with landmarks (L), their class (A), ELT
-or all of these, Comm-MT and Heatmap-MT beside it. Everything is drawn here: no data are needed. Every cell takes the
-same number of steps with the same number of labelled images; no augmentation, weights of the last step, px of the
-60 px image on test images that no training saw. A finished cell is not run again. The default is a reduced schedule
-for one processor core: 5 and 20 %, one seed, 3,000 steps of 16, maps of 30 px; --long is meant for a GPU: all ratios,
-five seeds, 15,000 steps of 64, maps of 60 px.
+or all of these, Comm-MT and Heatmap-MT beside it. Everything is drawn here: no data are needed. As in the paper the
+weights of a cell's losses are chosen on 3,200 validation images: of ELT 0.1, 0.5 or 1 (`--alphas`), of the class 1
+(`--attributes`). All trials take the same number of steps with the same number of labelled images; no augmentation,
+weights of the last step, px of the 60 px image on 3,200 test images that neither training nor that choice has seen. A
+finished trial is not run again. The default is a reduced schedule for one processor core: 5 and 20 %, one seed, 3,000
+steps of 16; --long is meant for a GPU: all ratios, five seeds, 15,000 steps of 64.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
 import tempfile
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks import blocks_plot, drawn_runs
-from benchmarks.blocks_rows import ORDERINGS, RATIOS, TABLE_1, Cell, Plan, cells, labelled_of, recipe_of
+from benchmarks import blocks_plot
+from benchmarks.blocks_rows import ORDERINGS, RATIOS, TABLE_1, Cell, Plan, cells, trials_of
+from benchmarks.blocks_trial import Task, draw, run_trial
 from benchmarks.record import print_figures, write_result
-from lmdeploy.atomic import write_file
-from training.data import blocks
-from training.data.drawn import subset
-from training.engine.predictor import pick_device
 
-CPU = Plan(steps=3000, batch=16, lr=3e-4, side=30)
+CPU = Plan(steps=3000, batch=16, lr=3e-4)
 LONG = Plan(steps=15_000, batch=64, lr=3e-4)
-TINY = Plan(steps=6, batch=4, lr=1e-3, channels=4, train=60, test=30, precision="32")
+TINY = Plan(steps=6, batch=4, lr=1e-3, channels=4, train=60, test=30, valid=30, precision="32")
 CPU_CELLS = (
     ("seq_mt", "L"), ("seq_mt", "L+A"), ("seq_mt", "L+ELT"), ("seq_mt", "L+ELT+A"),
     ("comm_mt", "L"), ("heatmap_mt", "L"),
 )  # fmt: skip
-SCHEMA = "blocks6"
+ALPHAS = (0.1, 0.5, 1.0)
+ATTRIBUTES = (1.0,)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Task:
-    """A cell, its plan and where it runs."""
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is tried for every cell, under which plan and where."""
 
-    cell: Cell
     plan: Plan
     root: Path
-    device: str
-
-
-def run_cell(task: Task) -> dict[str, Any]:
-    """Train and measure a cell, or read what an earlier call measured under the same plan."""
-    file = task.root / "cells" / f"{task.cell.name}.json"
-    about = dataclasses.asdict(task.plan)
-    if file.is_file():
-        known: dict[str, Any] = json.loads(file.read_text())
-        if known["plan"] == about:
-            return known
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    start, result = time.process_time(), _measure(task)
-    result |= {"plan": about, "cpu_s": time.process_time() - start}
-    write_file(file, json.dumps(result, indent=1).encode())
-    return result
-
-
-def _measure(task: Task) -> dict[str, Any]:
-    cell, plan = task.cell, task.plan
-    made = recipe_of(cell, plan)
-    samples = drawn_runs.samples_of(task.root / "data" / "train", SCHEMA)
-    classes = np.array([int(label) for label in _classes(task.root / "data" / "train")])
-    rows = set(subset(classes, labelled_of(plan, cell.ratio), cell.seed).tolist())
-    parts = [[s for i, s in enumerate(samples) if (i in rows) == wanted] for wanted in (True, False)]
-    cache = task.root / "cache"
-
-    def crops(chosen: list[Any], name: str) -> Any:
-        return drawn_runs.crops_of(chosen, SCHEMA, made.crop, cache, name) if chosen else None
-
-    run = drawn_runs.Run(made, SCHEMA, task.root / "runs" / cell.name, cell.seed, task.device, plan.precision)
-    labelled = crops(parts[0], f"l{cell.ratio}-{cell.seed}")
-    unlabelled = None if cell.variant == "L" else crops(parts[1], f"u{cell.ratio}-{cell.seed}")
-    network, trainer = drawn_runs.train(run, labelled, unlabelled)
-    test = drawn_runs.samples_of(task.root / "data" / "test", SCHEMA)[: plan.test]
-    truth = np.stack([s.points for s in test if s.points is not None])
-    gaps = np.linalg.norm(drawn_runs.find(network, trainer, crops(test, "test")) - truth, axis=-1)
-    return {
-        "px": float(gaps.mean()), "median_px": float(np.median(gaps)), "head_px": float(gaps[:, 0].mean()),
-        "images": len(test), "labelled": len(parts[0]), "published_px": cell.published,
-    }  # fmt: skip
-
-
-def _classes(folder: Path) -> list[str]:
-    lines = (folder / "attributes.csv").read_text().splitlines()[1:]
-    return [line.split(",")[1] for line in lines]
+    device: str = "cpu"
+    alphas: Sequence[float] = ALPHAS
+    attributes: Sequence[float] = ATTRIBUTES
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -113,22 +65,24 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="steps of every cell, instead of the plan's")
     parser.add_argument("--side", type=int, choices=[30, 60], help="px of the maps, instead of the plan's")
     parser.add_argument("--channels", type=int, help="of every convolution, instead of the plan's")
-    parser.add_argument("--workers", type=int, default=1, help="cells at a time")
+    parser.add_argument("--alphas", nargs="+", type=float, default=ALPHAS, help="weights of ELT to try")
+    parser.add_argument("--attributes", nargs="+", type=float, default=ATTRIBUTES, help="weights of the class to try")
+    parser.add_argument("--workers", type=int, default=1, help="trials at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/blocks"))
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:
-            execute(
-                _tasks(cells(["seq_mt", "comm_mt", "heatmap_mt"], [20], [1], ["L", "L+ELT+A"]), TINY, Path(folder)), 1
-            )
+            few = cells(["seq_mt", "comm_mt", "heatmap_mt"], [20], [1], ["L", "L+ELT+A"])
+            execute(few, Grid(TINY, Path(folder), alphas=(0.1, 1.0)), 1)
         return
     plan = LONG if given.long else CPU
     asked = {"steps": given.steps, "side": given.side, "channels": given.channels}
     plan = dataclasses.replace(plan, **{name: value for name, value in asked.items() if value})
-    execute(_tasks(_chosen(given), plan, given.out, given.device), given.workers, given.out)
+    grid = Grid(plan, given.out, given.device, given.alphas, given.attributes)
+    execute(_asked(given), grid, given.workers, given.out)
 
 
-def _chosen(given: argparse.Namespace) -> list[Cell]:
+def _asked(given: argparse.Namespace) -> list[Cell]:
     """The cells that were asked for; without a word the plan's own."""
     kinds = given.kinds or sorted({kind for kind, _ in TABLE_1})
     variants = given.variants or sorted({variant for _, variant in TABLE_1})
@@ -140,32 +94,34 @@ def _chosen(given: argparse.Namespace) -> list[Cell]:
     return [cell for cell in found if (cell.kind, cell.variant) in CPU_CELLS]
 
 
-def _tasks(wanted: list[Cell], plan: Plan, root: Path, device: str = "cpu") -> list[Task]:
-    """The cells' tasks, their data drawn: the test figures with another seed than the training ones."""
-    pick_device(device)
-    for name, count, seed in (("train", plan.train, 1), ("test", plan.test, 3)):
-        drawn_runs.folder_of(root / "data", name, blocks.draw(count, seed))
-    return [Task(cell, plan, root, device) for cell in wanted]
-
-
-def execute(tasks: list[Task], workers: int, out: Path | None = None) -> None:
-    """All cells; with `out`, the record and the picture."""
-    results: dict[Cell, dict[str, Any]] = {}
+def execute(wanted: list[Cell], grid: Grid, workers: int, out: Path | None = None) -> None:
+    """All trials of all cells; with `out`, the record and the picture."""
+    draw(grid.plan, grid.root, grid.device)
+    trials = [(cell, trial) for cell in wanted for trial in trials_of(cell, grid.alphas, grid.attributes)]
+    tried: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in wanted}
+    tasks = [Task(trial, grid.plan, grid.root, grid.device) for _, trial in trials]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for task, result in zip(tasks, pool.map(run_cell, tasks), strict=True):
-            results[task.cell] = result
+        for (cell, trial), result in zip(trials, pool.map(run_trial, tasks), strict=True):
+            tried[cell].append(result)
             published = "-" if result["published_px"] is None else f"{result['published_px']:.2f}"
-            say(f"{task.cell.name}: {result['px']:.2f} px, paper {published} px, {result['cpu_s']:.0f} s of processor")
+            say(f"{trial.name}: {result['px']:.2f} px, paper {published} px, {result['cpu_s']:.0f} s of processor")
+    results = {cell: chosen(of_cell) for cell, of_cell in tried.items()}
     figures = {f"px_{cell.name}": result["px"] for cell, result in results.items()}
     orders = orderings(results)
     figures |= {"orderings_held": float(sum(orders.values())), "orderings": float(len(orders))}
     if out is not None:
         blocks_plot.bars(results, out / "blocks.png")
         details = {"cells": {cell.name: result for cell, result in results.items()}, "orderings": orders}
+        details["trials"] = {cell.name: of_cell for cell, of_cell in tried.items()}
         details["unit"] = "px of the 60 px image, mean over landmarks and images, fp32 network"
         seeds = sorted({cell.seed for cell in results})
-        say(str(write_result("blocks" if tasks[0].device == "cpu" else "blocks_gpu", figures, details, seeds)))
+        say(str(write_result("blocks" if grid.device == "cpu" else "blocks_gpu", figures, details, seeds)))
     print_figures(figures)
+
+
+def chosen(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial that is best on the validation images."""
+    return min(tried, key=lambda result: float(result["valid_px"]))
 
 
 def orderings(results: dict[Cell, dict[str, Any]]) -> dict[str, bool]:

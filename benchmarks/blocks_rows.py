@@ -1,10 +1,11 @@
-"""The cells of the Blocks benchmark: the paper's Table 1, which recipe each cell is, and the orderings that must hold.
+"""The cells of the Blocks benchmark: the paper's Table 1, the recipes of each cell, and the orderings that must hold.
 
 Errors are mean distances in px of the 60 px image, over landmarks and test images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,10 @@ WHOLE = CropRule(kind="stretch", scale=1.0, size=60)
 class Plan:
     """What all cells share.
 
-    steps: optimiser steps of every cell, the same for all. batch: labelled images of a step (as many unlabelled ones
+    steps: optimiser steps of every trial, the same for all. batch: labelled images of a step (as many unlabelled ones
     beside them where a cell uses any). side: of the maps of Seq-MT and Heatmap-MT, px; the images are shrunk to it
-    (Comm-MT always sees 60 px). train: training images. test: test images that are measured.
+    (Comm-MT always sees 60 px). train: training images. valid: images by which a cell's trials are compared. test:
+    images that are measured.
     """
 
     steps: int
@@ -58,6 +60,7 @@ class Plan:
     channels: int = 32
     train: int = TRAIN
     test: int = TRAIN
+    valid: int = TRAIN
     precision: str = "bf16"
 
 
@@ -81,6 +84,31 @@ class Cell:
         return TABLE_1[self.kind, self.variant][RATIOS.index(self.ratio)]
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell with a weight of ELT (alpha) and of the attribute's loss; 0 where its variant has none."""
+
+    cell: Cell
+    alpha: float = 0.0
+    attribute: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Part of file names."""
+        parts = [self.cell.name, f"elt{self.alpha:g}", f"attribute{self.attribute:g}"]
+        return "-".join(part for part, shown in zip(parts, (1, self.alpha, self.attribute), strict=True) if shown)
+
+
+def trials_of(cell: Cell, alphas: Sequence[float], attributes: Sequence[float]) -> list[Trial]:
+    """The trials among which the validation images choose: every pair of the weights that the variant has."""
+    losses = cell.variant.split("+")
+    return [
+        Trial(cell, alpha, attribute)
+        for alpha in (alphas if "ELT" in losses else (0.0,))
+        for attribute in (attributes if "A" in losses else (0.0,))
+    ]
+
+
 def cells(kinds: list[str], ratios: list[int], seeds: list[int], variants: list[str]) -> list[Cell]:
     """The asked-for cells that the paper has, ratio by ratio."""
     wanted = [
@@ -98,18 +126,16 @@ def labelled_of(plan: Plan, ratio: int) -> int:
     return max(plan.train * ratio // 100, 2)
 
 
-def recipe_of(cell: Cell, plan: Plan) -> Recipe:
-    """The cell as a recipe: losses by its variant, epochs such that it takes about plan.steps steps."""
+def recipe_of(trial: Trial, plan: Plan) -> Recipe:
+    """The trial as a recipe: losses by its weights, epochs such that it takes about plan.steps steps."""
+    cell = trial.cell
     side = 60 if cell.kind == "comm_mt" else plan.side
     fields = {"kind": cell.kind, "channels": plan.channels, "side": side}
     network: NetworkConfig = TypeAdapter(NetworkConfig).validate_python(fields)
-    options: dict[str, Any] = {
-        "attribute": float("A" in cell.variant.split("+")),
-        "alpha": float("ELT" in cell.variant),
-        "labelled_only": cell.variant == "L",
-    }
+    alone = cell.variant == "L"
+    options: dict[str, Any] = {"attribute": trial.attribute, "alpha": trial.alpha, "labelled_only": alone}
     labelled = labelled_of(plan, cell.ratio)
-    unlabelled = 0 if cell.variant == "L" else plan.train - labelled
+    unlabelled = 0 if alone else plan.train - labelled
     epoch = unlabelled or plan.train
     options |= {"mu": 1 if unlabelled else 0, "oversample": plan.train, "head_rate": 10.0}
     options |= {"epochs": max(round(plan.steps / max(epoch // plan.batch, 1)), 1)}

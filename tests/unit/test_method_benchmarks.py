@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import blocks, blocks_rows, scaf_faces, sepbn_faces, sepbn_speed, sepbn_toy, shapes
 from benchmarks.blocks_rows import Cell
+from benchmarks.blocks_trial import Task
 from training.engine.sampler import batches
 from training.models import build
 from training.models.sepbn import SepBN
@@ -67,8 +68,8 @@ def test_blocks_cells_take_the_same_steps_with_as_many_labelled_images(plan: blo
     variants = sorted({variant for _, variant in blocks_rows.TABLE_1})
     wanted = blocks_rows.cells(kinds, list(blocks_rows.RATIOS), [1], variants)
     assert len(wanted) == 8 * 6 - 2
-    for cell in wanted:
-        options = blocks_rows.recipe_of(cell, plan).options
+    for trial in (one for cell in wanted for one in blocks_rows.trials_of(cell, [0.5], [1.0])):
+        cell, options = trial.cell, blocks_rows.recipe_of(trial, plan).options
         labelled = blocks_rows.labelled_of(plan, cell.ratio)
         repeated = -(-options["oversample"] // labelled) * labelled
         lengths = (repeated, plan.train - labelled if options["mu"] else 0)
@@ -96,12 +97,44 @@ def test_blocks_prints_a_figure_a_cell(monkeypatch: pytest.MonkeyPatch, capsys: 
         def __exit__(self, *words: object) -> None: ...
 
     monkeypatch.setattr(blocks, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(blocks, "run_cell", lambda task: TABLE[task.cell] | {"published_px": None, "cpu_s": 1.0})
-    blocks.execute([blocks.Task(cell, blocks.TINY, Path(), "cpu") for cell in TABLE], 1)
+
+    def measured(task: Task) -> dict[str, Any]:  # on the validation images the largest alpha is best
+        return TABLE[task.trial.cell] | {"published_px": None, "cpu_s": 1.0, "valid_px": 9 - task.trial.alpha}
+
+    monkeypatch.setattr(blocks, "draw", lambda *_: None)
+    monkeypatch.setattr(blocks, "run_trial", measured)
+    blocks.execute(list(TABLE), blocks.Grid(blocks.TINY, Path()), 1)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("figure: ")]
     assert lines[0] == "figure: px_seq_mt_l_5_1=4"
     assert lines[2] == "figure: px_seq_mt_l_elt_5_1=4.5"
     assert lines[-2:] == ["figure: orderings_held=2", "figure: orderings=3"]
+
+
+def test_blocks_weights_are_chosen_on_the_validation_images_alone() -> None:
+    tried = [
+        {"alpha": 0.1, "valid_px": 2.0, "px": 1.0},
+        {"alpha": 0.5, "valid_px": 1.5, "px": 3.0},
+        {"alpha": 1.0, "valid_px": 1.6, "px": 2.0},
+    ]
+    assert blocks.chosen(tried)["alpha"] == 0.5
+
+
+def test_blocks_tries_every_pair_of_the_weights_that_a_variant_has() -> None:
+    def tried(variant: str) -> list[tuple[float, float]]:
+        trials = blocks_rows.trials_of(Cell("seq_mt", variant, 5, 1), [0.1, 1.0], [0.5, 2.0])
+        assert len({trial.name for trial in trials}) == len(trials)
+        return [(trial.alpha, trial.attribute) for trial in trials]
+
+    assert tried("L") == [(0, 0)]
+    assert tried("L+A") == [(0, 0.5), (0, 2)]
+    assert tried("L+ELT") == [(0.1, 0), (1, 0)]
+    assert tried("L+ELT+A") == [(0.1, 0.5), (0.1, 2), (1, 0.5), (1, 2)]
+
+
+def test_blocks_options_are_the_weights_of_the_trial() -> None:
+    for trial in blocks_rows.trials_of(Cell("seq_mt", "L+ELT+A", 5, 1), [0.1, 1.0], [0.5]):
+        options = blocks_rows.recipe_of(trial, blocks.CPU).options
+        assert (options["alpha"], options["attribute"]) == (trial.alpha, 0.5)
 
 
 def test_shapes_matching_is_one_for_all_images() -> None:
