@@ -13,6 +13,7 @@ from lmdeploy.backends.contract import check_crops, check_graph, thread_count
 from lmdeploy.backends.openvino_peaks import sweep
 from lmdeploy.backends.openvino_products import Share, first_convolutions, lower
 from lmdeploy.backends.openvino_split import split
+from lmdeploy.backends.openvino_woven import unweave
 from lmdeploy.errors import BundleError, DeviceError, InputError, MissingExtraError
 from lmdeploy.types import F32, U8, Prediction
 
@@ -56,7 +57,10 @@ class OpenVINOBackend:
             raise DeviceError("this processor does not compute in bf16: ask for fp32, or for another backend")
         model = _read(core, source, self._origin)
         self.size, self.points, self.outputs = check_graph(_ports(model.inputs), _ports(model.outputs), self._origin)
+        if precision != "int8":  # its 8-bit weights would become float
+            _fold(model)
         sweep(model)
+        unweave(model)
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
         parts = [_parts(one, wanted, share) for one in (_for_one(model), model)]
         self.products = parts[0].products
@@ -145,6 +149,15 @@ def _last_line(error: RuntimeError) -> str:
     """Where OpenVINO says what is wrong, behind the places in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _fold(model: Any) -> None:
+    """Compute what depends on no crop, such as the shape that the importer gives a convolution's biases."""
+    from openvino.passes import ConstantFolding, Manager
+
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
 
 
 def _for_one(model: Any) -> Any:

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from lmdeploy.errors import InputError
 from training.models.adaptive_pool import adaptive_max_pool
 
+WIDE = 256  # channels from which on the attention's two linear maps are faster apart
 NOISE = 0.02  # standard deviation that tells the sets apart at the start
 
 
@@ -74,8 +75,11 @@ class Grouped(nn.Module):
         pooled = adaptive_max_pool(x, self.pool)
         if self.training:
             hidden = self.first(self.squeeze(pooled).flatten(1))
-        else:  # two linear maps in a row are one, and tau is part of the last: a runtime then has half the calls
+        elif x.shape[1] < WIDE:  # two linear maps in a row are one, and tau is part of the last: half the calls
             hidden = F.linear(pooled.flatten(1), *self._joined())
+        else:  # as one they would have more weights to read than that saves
+            squeezed = self.squeeze.weight.flatten(1) @ pooled.flatten(2)
+            hidden = F.linear(squeezed.flatten(1), self.first.weight, self._joined()[1])
         weight, bias = self.last.weight / tau, self.last.bias / tau
         return F.linear(torch.relu(hidden), weight, bias).view(-1, self.groups, self.sets)
 
