@@ -6,7 +6,9 @@ after the other beside them: nobody waits for a picture of each, and a thousand 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -55,8 +57,8 @@ def open_each(
 ) -> tuple[list[Opened], list[str]]:
     """Open all sources that can be opened, and say what is wrong with the others.
 
-    A camera or stream that is not there is told to `warn` and tried again, as one that is lost on the way. Anything
-    else that cannot be opened is told and left out.
+    Cameras and streams are opened at the same time: one that is away is waited for some seconds. It is told to `warn`
+    and tried again, as one that is lost on the way. Anything else that cannot be opened is told and left out.
 
     Args:
         sources: in their order.
@@ -68,9 +70,12 @@ def open_each(
     opened: dict[Named, Source] = {}
     refused: dict[Named, str] = {}
     with ExitStack() as closing:  # Ctrl-C, too, must not leave threads behind
+        opening = {one: _begin(one, give_up_s, warn) for one in sources if is_live(one.text)}
+        for future in opening.values():
+            closing.callback(_close_once_open, future)
         for one in sources:
             try:
-                opened[one] = open_source(one.text, give_up_s=give_up_s, warn=warn)
+                opened[one] = opening[one].result() if one in opening else open_source(one.text, warn=warn)
                 closing.callback(opened[one].close)
             except InputError as error:
                 refused[one] = str(error)
@@ -84,6 +89,30 @@ def open_each(
             warn(f"{sentence}; the others go on")
         closing.pop_all()
     return [Opened(one, opened[one]) for one in sources if one in opened], list(refused.values())
+
+
+def _begin(one: Named, give_up_s: float | None, warn: Callable[[str], None]) -> Future[Source]:
+    """A camera or stream that is being opened beside others."""
+    future: Future[Source] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(open_source(one.text, give_up_s=give_up_s, warn=warn))
+        except Exception as error:  # noqa: BLE001  # is raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=f"open {one.name}", daemon=True).start()
+    return future
+
+
+def _close_once_open(future: Future[Source]) -> None:
+    """Close a source, now or as soon as it has been opened; nobody waits for one that is away."""
+
+    def close(done: Future[Source]) -> None:
+        if done.exception() is None:
+            done.result().close()
+
+    future.add_done_callback(close)
 
 
 def side_by_side(opened: Sequence[Opened]) -> tuple[Several, list[Source]]:
