@@ -19,10 +19,10 @@ from lmdeploy.atomic import write_file
 from lmdeploy.types import F32
 from training.data import blocks
 from training.data.drawn import subset
+from training.data.sets.drawn import SEEDS
 from training.engine.predictor import pick_device
 
 SCHEMA = "blocks6"
-SEEDS = {"train": 1, "valid": 2, "test": 3}  # of what is drawn
 
 
 @dataclass(frozen=True, slots=True)

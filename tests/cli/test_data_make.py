@@ -39,11 +39,27 @@ def test_a_drawn_set_is_what_its_reader_expects(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_what_is_there_is_never_drawn_over(tmp_path: Path) -> None:
-    (tmp_path / "b" / "valid").mkdir(parents=True)
-    found = CliRunner().invoke(cli, ["data", "make", "blocks", str(tmp_path / "b")])
+@pytest.mark.parametrize("there", ["valid/", "another/", "notes.txt"])
+def test_nothing_is_drawn_beside_or_over_what_is_there(there: str, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    folder.mkdir()
+    if there.endswith("/"):
+        (folder / there).mkdir()
+    else:
+        (folder / there).write_text("mine")
+    found = CliRunner().invoke(cli, ["data", "make", "blocks", str(folder)])
     assert isinstance(found.exception, InputError) or found.exit_code == 2
-    assert not (tmp_path / "b" / "train").exists()
+    assert [path.name for path in folder.iterdir()] == [there.strip("/")]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_is_no_folder_and_an_empty_folder_is_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    refused = CliRunner().invoke(cli, ["data", "make", "blocks", str(tmp_path / "file")])
+    assert "choose a new one" in f"{refused.output}{refused.exception}"
+    (tmp_path / "empty").mkdir()
+    taken = CliRunner().invoke(cli, ["data", "make", "blocks", str(tmp_path / "empty")])
+    assert taken.exit_code == 0, taken.output
 
 
 def test_a_published_set_is_not_drawn(tmp_path: Path) -> None:
