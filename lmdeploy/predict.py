@@ -96,9 +96,9 @@ def predict_source(options: PredictOptions, warn: Callable[[str], None], extra: 
     """
     sources = named(options.sources)
     with ExitStack() as closing:
-        landmarker = _landmarker(options, warn, closing)
-        reading = open_reading(sources, options.give_up_s, warn)
+        reading = open_reading(sources, options.give_up_s, warn)  # a wrong name is told before a model is loaded
         closing.callback(reading.feed.close)
+        landmarker = _landmarker(options, warn, closing)
         model = landmarker().model
         if options.pose:
             check_head_pose(model.spec.landmarks)
