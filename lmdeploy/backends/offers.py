@@ -126,17 +126,21 @@ def _openvino(wish: Wish, precision: str) -> Engine:
 
 
 def _openvino_bf16(wish: Wish) -> Engine:
-    """With as much in bf16 as leaves the reference's points right; with the convolutions alone, right or not."""
+    """With as much in bf16 as leaves the reference's points right; with the body alone, right or not."""
     network = wish.file("fp32")
+    body: OpenVINOBackend | None = None
     for share in SHARES if wish.reference else ():
         engine = OpenVINOBackend(network, wish.threads, "bf16", share)
-        if not engine.products:  # there is less in bf16 than was allowed: nothing else to try
-            return engine
         assert wish.reference is not None, "without one nothing is tried"
-        if distance_px(engine, wish.reference) <= TOLERANCE_PX["bf16"]:
+        if engine.precision == "bf16" and distance_px(engine, wish.reference) <= TOLERANCE_PX["bf16"]:
+            if body is not None:
+                body.close()
             return engine
-        engine.close()
-    return OpenVINOBackend(network, wish.threads, "bf16")
+        if engine.precision == "bf16" and not engine.products and body is None:
+            body = engine
+        else:
+            engine.close()
+    return body or OpenVINOBackend(network, wish.threads, "bf16")
 
 
 def _cpu(wish: Wish, precision: str) -> Engine:
