@@ -145,8 +145,13 @@ def _weights(port: Any) -> Any | None:
 def nearest_bf16(values: F32) -> F32:
     """Each number's nearest in bf16, ties to even: the upper half of its bits, in float32."""
     bits = values.view(np.uint32)
-    nearest: F32 = ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
-    return nearest
+    nearest = bits >> 16  # in place from here: a hundred million weights are as quickly read as copied
+    nearest &= 1
+    nearest += 0x7FFF
+    nearest += bits
+    nearest &= 0xFFFF0000
+    rounded: F32 = nearest.view(np.float32)
+    return rounded
 
 
 def _rounding(source: Any) -> Any:
