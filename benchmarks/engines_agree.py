@@ -1,30 +1,44 @@
-"""How far the engine that `auto` takes on this processor is from ONNX Runtime in fp32, on a labelled folder.
+"""How far the engine that `auto` takes on this processor is from ONNX Runtime in fp32, and how much faster.
 
     python -m benchmarks.engines_agree --data LABELLED [--quick] [NAME=]BUNDLE ...
 
 Both run the same model.onnx on crops around the true boxes. Figures of each bundle, by the name before the equals sign
 (default: the bundle's own): nme_loss_NAME, NME of that engine less that in fp32, per cent, the schema's normaliser;
-distance_p99_NAME and distance_max_NAME between the two engines' points, crop px. `--quick`: the first 40 images.
+distance_p99_NAME and distance_max_NAME between the two engines' points, crop px; speedup_NAME, how many times faster
+one crop is than in ONNX Runtime, and where the bundle has its weights speedup_eager_NAME, than in PyTorch eager with
+the decoding on the host (latency_ways.py), all turn about. `--quick`: the first 40 images, shorter turns.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from benchmarks.latency_ways import authors_call
+from benchmarks.pairs import FULL, QUICK, Call, Plan, as_details, ratio, timed
 from benchmarks.record import print_figures, write_result
+from export.parity import generated_crops
 from lmdeploy.backends.base import BackendName
+from lmdeploy.backends.cores import default_threads
 from lmdeploy.boxes import boxes_for
+from lmdeploy.bundle import read_bundle
 from lmdeploy.dataset import read_labelled
 from lmdeploy.evaluate import measure
 from lmdeploy.model import open_model
 from lmdeploy.outcome import Outcome, predict_samples
+from training.engine import checkpoint
+from training.engine.predictor import load_network
+from training.models.end_to_end import as_input
 
 ENGINES: tuple[BackendName, ...] = ("auto", "onnxruntime")
 IN_QUICK = 40
+FIGURES = ("nme_loss", "distance_p99", "distance_max", "speedup", "speedup_eager")
+WEIGHTS = "weights.safetensors"
 
 
 def main() -> None:
@@ -37,12 +51,9 @@ def main() -> None:
     found = {}
     for word in given.bundles:
         name, _, bundle = word.rpartition("=")
-        found[name or Path(bundle).name] = agreement(bundle, given.data, IN_QUICK if given.quick else None)
-    figures = {
-        f"{figure}_{name}": one[figure]
-        for name, one in found.items()
-        for figure in ("nme_loss", "distance_p99", "distance_max")
-    }
+        one = agreement(bundle, given.data, IN_QUICK if given.quick else None)
+        found[name or Path(bundle).name] = one | speed(bundle, QUICK if given.quick else FULL)
+    figures = {f"{figure}_{name}": one[figure] for name, one in found.items() for figure in FIGURES if figure in one}
     if not given.quick:
         write_result("engines_agree", figures, found, [])
     print_figures(figures)
@@ -63,6 +74,29 @@ def agreement(model: str, data: Path, most: int | None = None) -> dict[str, Any]
         "normaliser": plain.normaliser,
         "boxes": plain.boxes,
     }
+
+
+def speed(model: str, plan: Plan) -> dict[str, Any]:
+    """How many times faster one crop is, and every pair that was timed, ms."""
+    opened = {backend: open_model(model, device="cpu", backend=backend) for backend in ENGINES}
+    best, plain = (opened[backend].backend for backend in ENGINES)
+    crops = generated_crops(opened["auto"].spec.crop.size, 1)
+    ways: dict[str, Call] = {"best": partial(best.run, crops), "onnxruntime": partial(plain.run, crops)}
+    bundle = read_bundle(model)
+    if WEIGHTS in bundle.manifest.files:
+        torch.set_num_threads(default_threads())
+        saved = checkpoint.read(bundle.file(WEIGHTS))
+        images = as_input(torch.from_numpy(crops)).contiguous()
+        network = load_network(saved.about)
+        network.load_state_dict(saved.weights)
+        ways["eager"] = partial(authors_call, network.eval(), images)
+    times = timed(ways, plan)
+    for one in opened.values():
+        one.backend.close()
+    found: dict[str, Any] = {"speedup": ratio(times["onnxruntime"], times["best"]), "ways": as_details(times)}
+    if "eager" in times:
+        found["speedup_eager"] = ratio(times["eager"], times["best"])
+    return found
 
 
 def _outcome(model: str, data: Path, backend: BackendName, most: int | None) -> Outcome:

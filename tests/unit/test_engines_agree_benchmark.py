@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import engines_agree
+from benchmarks.pairs import Plan
 from lmdeploy.model import open_model
 from tests.data_folder import random_points, write_labelled
 from tests.tiny_bundle import make_tiny_bundle
@@ -39,6 +40,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return found
 
     monkeypatch.setattr(engines_agree, "open_model", opened)
+    monkeypatch.setattr(engines_agree, "QUICK", Plan(pairs=3, block_s=0.01))
     return [f"small={tmp_path / 'tiny'}", "--data", str(data)]
 
 
@@ -46,7 +48,7 @@ def test_distance_is_that_of_the_engines_in_crop_px(given: list[str], capsys: py
     sys.argv = ["engines_agree", *given, "--quick"]
     engines_agree.main()
     lines = dict(line.removeprefix("figure: ").split("=") for line in capsys.readouterr().out.splitlines())
-    assert set(lines) == {"nme_loss_small", "distance_p99_small", "distance_max_small"}
+    assert set(lines) == {"nme_loss_small", "distance_p99_small", "distance_max_small", "speedup_small"}
     assert float(lines["distance_p99_small"]) == pytest.approx(0.5, abs=1e-3)
     assert float(lines["distance_max_small"]) == pytest.approx(0.5, abs=1e-3)
 
@@ -56,3 +58,12 @@ def test_quick_takes_the_first_images_and_the_loss_is_a_difference(given: list[s
     quick, full = (engines_agree.agreement(bundle, data, most) for most in (engines_agree.IN_QUICK, None))
     assert (quick["images"], full["images"]) == (40, 45)
     assert full["nme_loss"] == full["nme"]["off"] - full["nme"]["CPUExecutionProvider"] != 0
+
+
+def test_with_its_weights_a_bundle_is_timed_beside_pytorch() -> None:
+    found = engines_agree.speed("face68", Plan(pairs=3, block_s=0.02))
+    ways = found["ways"]
+    assert set(ways) == {"best", "onnxruntime", "eager"}
+    for figure, way in (("speedup", "onnxruntime"), ("speedup_eager", "eager")):
+        each = np.array(ways[way]["pairs_ms"]) / np.array(ways["best"]["pairs_ms"])
+        assert found[figure] == pytest.approx(np.median(each))
