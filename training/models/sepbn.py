@@ -33,7 +33,6 @@ from torch import Tensor, nn
 from lmdeploy.errors import InputError
 from training.models.adaptive_pool import adaptive_max_pool
 
-WIDE = 256  # channels from which on the attention's two linear maps are faster apart
 NOISE = 0.02  # standard deviation that tells the sets apart at the start
 
 
@@ -75,20 +74,17 @@ class Grouped(nn.Module):
         pooled = adaptive_max_pool(x, self.pool)
         if self.training:
             hidden = self.first(self.squeeze(pooled).flatten(1))
-        elif x.shape[1] < WIDE:  # two linear maps in a row are one, and tau is part of the last: half the calls
-            hidden = F.linear(pooled.flatten(1), *self._joined())
-        else:  # as one they would have more weights to read than that saves
+        else:  # in few and small calls: no convolution, for which a runtime would turn the cells around
             squeezed = self.squeeze.weight.flatten(1) @ pooled.flatten(2)
-            hidden = F.linear(squeezed.flatten(1), self.first.weight, self._joined()[1])
+            hidden = F.linear(squeezed.flatten(1), self.first.weight, self._bias())
         weight, bias = self.last.weight / tau, self.last.bias / tau
         return F.linear(torch.relu(hidden), weight, bias).view(-1, self.groups, self.sets)
 
-    def _joined(self) -> tuple[Tensor, Tensor]:
-        """Weight f32[hidden,C T T] and bias f32[hidden] of the 1x1 convolution and the first layer in one."""
-        of_cell = self.first.weight.view(-1, self.groups, self.pool, self.pool)
-        weight = torch.einsum("hgyx,gc->hcyx", of_cell, self.squeeze.weight.flatten(1)).flatten(1)
+    def _bias(self) -> Tensor:
+        """Biases f32[hidden] of the 1x1 convolution and the first layer in one."""
         assert self.squeeze.bias is not None
-        return weight, self.first.bias + (of_cell.sum(dim=(-2, -1)) @ self.squeeze.bias)
+        of_cell = self.first.weight.view(-1, self.groups, self.pool**2)
+        return self.first.bias + of_cell.sum(dim=-1) @ self.squeeze.bias
 
 
 class Simple(nn.Module):

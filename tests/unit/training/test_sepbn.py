@@ -54,11 +54,7 @@ def numbers(value: Tensor) -> Any:
 @pytest.mark.parametrize("options", [{}, {"groups": 1, "sets": 2}, {"groups": 4, "sets": 5, "pool": 2, "tau": 7.0}])
 @pytest.mark.parametrize("attention", ["grouped", "simple"])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("wide", [False, True], ids=["", "wide"])
-def test_the_layer_equals_the_slow_loop(
-    options: dict[str, Any], attention: str, training: bool, wide: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.models.sepbn.WIDE", C if wide else C + 1)
+def test_the_layer_equals_the_slow_loop(options: dict[str, Any], attention: str, training: bool) -> None:
     made, x = layer(attention=attention, **options).train(training), data()
     weights = {name: numbers(value) for name, value in made.attention.state_dict().items()}
     size = made.options.pool
