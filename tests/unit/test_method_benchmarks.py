@@ -99,7 +99,8 @@ def test_blocks_prints_a_figure_a_cell(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(blocks, "ProcessPoolExecutor", Here)
 
     def measured(task: Task) -> dict[str, Any]:  # on the validation images the largest alpha is best
-        return TABLE[task.trial.cell] | {"published_px": None, "cpu_s": 1.0, "valid_px": 9 - task.trial.alpha}
+        alpha = task.trial.alpha
+        return TABLE[task.trial.cell] | {"published_px": None, "cpu_s": 1.0, "valid_px": 9 - alpha, "alpha": alpha}
 
     monkeypatch.setattr(blocks, "draw", lambda *_: None)
     monkeypatch.setattr(blocks, "run_trial", measured)
@@ -117,6 +118,27 @@ def test_blocks_weights_are_chosen_on_the_validation_images_alone() -> None:
         {"alpha": 1.0, "valid_px": 1.6, "px": 2.0},
     ]
     assert blocks.chosen(tried)["alpha"] == 0.5
+
+
+def test_blocks_chooses_alpha_with_the_first_weight_of_the_class_and_then_that_weight(tmp_path: Path) -> None:
+    order: list[tuple[str, float, float]] = []
+
+    def run(tasks: list[Task]) -> list[dict[str, Any]]:
+        trials = [task.trial for task in tasks]
+        order.extend((trial.cell.variant, trial.alpha, trial.attribute) for trial in trials)
+        return [
+            {"alpha": trial.alpha, "attribute": trial.attribute, "valid_px": abs(trial.alpha - 0.5) + trial.attribute}
+            | {"px": 1.0, "published_px": None, "cpu_s": 0.0}
+            for trial in trials
+        ]
+
+    wanted = [Cell("seq_mt", variant, 5, 1) for variant in ("L", "L+A", "L+ELT+A")]
+    tried = blocks.search(wanted, blocks.Grid(blocks.TINY, tmp_path, "cpu", [0.1, 0.5], [1.0, 0.2]), run)
+    assert order == [
+        ("L", 0, 0), ("L+A", 0, 1), ("L+ELT+A", 0.1, 1), ("L+ELT+A", 0.5, 1), ("L+A", 0, 0.2), ("L+ELT+A", 0.5, 0.2)
+    ]  # fmt: skip
+    best = blocks.chosen(tried[wanted[2]])
+    assert (best["alpha"], best["attribute"]) == (0.5, 0.2)
 
 
 def test_blocks_tries_every_pair_of_the_weights_that_a_variant_has() -> None:
