@@ -6,9 +6,9 @@ Figures of five squares and a triangle, a share of them with landmarks; Seq-MT w
 or all of these, Comm-MT and Heatmap-MT beside it. Everything is drawn here: no data are needed. As in the paper the
 weights of a cell's losses are chosen on 3,200 validation images: of ELT 0.1, 0.5 or 1 (`--alphas`), then of the class
 1 or 0.1 (`--attributes`). All trials take the same number of steps with the same number of labelled images; no
-augmentation, weights of the last step, px of the 60 px image on 3,200 test images that neither training nor that choice
-has seen. A finished trial is not run again. The default is a reduced schedule for one processor core: 5 and 20 %, one seed, 3,000
-steps of 16; --long is meant for a GPU: all ratios, five seeds, 15,000 steps of 64.
+augmentation, weights of the last step, px of the 60 px image on 3,200 test images that neither training nor that
+choice has seen. A finished trial is not run again. The default is a reduced schedule for one processor core: 5 and
+20 %, one seed, 3,000 steps of 16; --long is meant for a GPU: all ratios, five seeds, 15,000 steps of 64.
 """
 
 from __future__ import annotations
