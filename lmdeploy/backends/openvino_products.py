@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmdeploy.backends.openvino_split import CONVOLUTIONS, before
+from lmdeploy.backends.openvino_split import CONVOLUTIONS, NORMS, before
 from lmdeploy.types import F32
 
 
@@ -43,7 +43,6 @@ bf16: of a TF-R18 after 20 epochs on 1,207 faces 99 % of the points were 0.26 px
 labelled faces was 0.108 px off with the body and 0.071 px with the second share, for an eighth of the speed.
 """
 PRODUCTS = frozenset({"MatMul", "Convolution", "ConvolutionBackpropData"})
-NORMS = frozenset({"MVN"})  # what OpenVINO makes of a layer norm
 SPLITTER = np.float32(2**16 + 1)
 MOVES = frozenset({"Transpose", "Reshape", "Unsqueeze", "Squeeze"})  # change no number
 

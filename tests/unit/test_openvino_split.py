@@ -28,12 +28,14 @@ def enlarged(source: Any, channels: int, seed: int) -> Any:
     return op.convolution_backprop_data(source, op.constant(weight), [2, 2])
 
 
-def network(last: str) -> Any:
-    """A model with a map that passes by the last layer; last: conv or deconv."""
+def network(last: str, normed: bool = False) -> Any:
+    """A model with a map that passes by the last layer; last: conv or deconv; normed: a layer norm at the end."""
     x = op.parameter([1, 3, 8, 8], openvino.Type.f32)
     maps = op.relu(convolved(x, 6, 1))
     made = convolved(maps, 4, 2) if last == "conv" else enlarged(maps, 4, 2)
     biased = op.add(made, op.constant(np.full((1, 4, 1, 1), 0.7, np.float32)))
+    if normed:
+        biased = op.mvn(biased, op.constant(np.array([1], np.int64)), True, 1e-5, "inside_sqrt")
     passed = op.reduce_mean(maps, op.constant(np.array([2, 3], np.int64)))
     return openvino.Model([op.result(biased), op.result(passed)], [x], "network")
 
@@ -69,6 +71,13 @@ def test_a_last_transposed_convolution_is_in_the_tail() -> None:
     assert halves is not None
     assert crossing(halves) == [("bf16", [1, 8, 8, 6])]
     assert "ConvolutionBackpropData" in {node.get_type_name() for node in halves.tail.get_ordered_ops()}
+
+
+def test_a_transformer_s_last_convolution_is_in_the_tail() -> None:
+    halves = split(network("conv", normed=True))
+    assert halves is not None
+    assert crossing(halves) == [("bf16", [1, 8, 8, 6])]
+    assert "Convolution" in {node.get_type_name() for node in halves.tail.get_ordered_ops()}
 
 
 @pytest.mark.parametrize("last", ["conv", "deconv"])
