@@ -63,6 +63,11 @@ class Plan:
     valid: int = TRAIN
     precision: str = "bf16"
 
+    @property
+    def images(self) -> dict[str, int]:
+        """How many there are, by what they are for."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

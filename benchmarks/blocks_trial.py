@@ -38,7 +38,7 @@ class Task:
 def draw(plan: Plan, root: Path, device: str) -> None:
     """All images, each part with another seed."""
     pick_device(device)
-    for name, count in (("train", plan.train), ("valid", plan.valid), ("test", plan.test)):
+    for name, count in plan.images.items():
         drawn_runs.folder_of(root / "data", name, blocks.draw(count, SEEDS[name]))
 
 
@@ -75,7 +75,7 @@ def _measure(task: Task) -> dict[str, Any]:
     network, trainer = drawn_runs.train(run, labelled, unlabelled)
 
     def gaps(name: str) -> F32:
-        found = drawn_runs.samples_of(folder / name, SCHEMA)[: {"valid": plan.valid, "test": plan.test}[name]]
+        found = drawn_runs.samples_of(folder / name, SCHEMA)[: plan.images[name]]
         truth = np.stack([sample.points for sample in found if sample.points is not None])
         points = drawn_runs.find(network, trainer, crops(found, name))
         distances: F32 = np.linalg.norm(points - truth, axis=-1)

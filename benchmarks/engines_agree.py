@@ -32,7 +32,7 @@ from lmdeploy.evaluate import measure
 from lmdeploy.model import open_model
 from lmdeploy.outcome import Outcome, predict_samples
 from training.engine import checkpoint
-from training.engine.predictor import load_network
+from training.engine.predictor import network_of
 from training.models.end_to_end import as_input
 
 ENGINES: tuple[BackendName, ...] = ("auto", "onnxruntime")
@@ -85,10 +85,8 @@ def speed(model: str, plan: Plan) -> dict[str, Any]:
     bundle = read_bundle(model)
     if WEIGHTS in bundle.manifest.files:
         torch.set_num_threads(default_threads())
-        saved = checkpoint.read(bundle.file(WEIGHTS))
+        network = network_of(checkpoint.read(bundle.file(WEIGHTS)))
         images = as_input(torch.from_numpy(crops)).contiguous()
-        network = load_network(saved.about)
-        network.load_state_dict(saved.weights)
         ways["eager"] = partial(authors_call, network.eval(), images)
     times = timed(ways, plan)
     for one in opened.values():

@@ -13,7 +13,7 @@ from lmdeploy.geometry import CropRule, crop_image, crop_matrix, landmark_box
 from lmdeploy.types import U8
 from training import job, recipe
 from training.engine import checkpoint
-from training.engine.predictor import load_network
+from training.engine.predictor import network_of
 from training.models import Network
 from training.selection import Rule, choose
 from training.selection.measures import measure_batch
@@ -54,10 +54,7 @@ def trained(folder: Path, made: recipe.Recipe, labelled: int) -> Network:
     """The network of a supervised recipe, fitted on so many drawn faces."""
     data = write_folder(folder / "labelled", labelled, seed=1)
     request = job.Request(recipe=made, data=data, out=folder / "run", boxes="file", device="cpu", precision="32")
-    saved = checkpoint.read(job.run(request, lambda note: None))
-    network = load_network(saved.about)
-    network.load_state_dict(saved.weights)
-    return network
+    return network_of(checkpoint.read(job.run(request, lambda note: None)))
 
 
 def found(network: Network, some: Pool, count: int) -> dict[str, Found]:

@@ -29,7 +29,7 @@ from lmdeploy.model import Model
 from lmdeploy.outcome import predict_samples
 from lmdeploy.types import U8, Prediction
 from training.engine import checkpoint
-from training.engine.predictor import TorchBackend, load_network
+from training.engine.predictor import TorchBackend, network_of
 
 CALIBRATION_CROPS = 96
 
@@ -81,8 +81,7 @@ def package(request: Request) -> Exported:
     saved = checkpoint.read(checkpoint.find(request.source))
     spec = saved.about.spec if request.name is None else saved.about.spec.model_copy(update={"name": request.name})
     _check(request, spec)
-    network = load_network(saved.about)
-    network.load_state_dict(saved.weights)
+    network = network_of(saved)
     backend: Backend = TorchBackend(network.eval(), spec.codec, torch.device("cpu"))
     told = spec.model_copy(update={"score_kind": "calibrated"}) if request.held_out else spec
     model = operate(to_onnx(network, told))

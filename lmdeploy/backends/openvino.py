@@ -32,10 +32,10 @@ class OpenVINOBackend:
     Args:
         source: path of the ONNX file, or its bytes.
         threads: default the physical cores, at most four.
-        precision: of everything before the last convolutions; these, decoding and the heads of networks for
-            coordinates are always fp32. Default bf16 where the processor has it and there is something to gain.
-            int8 is for a file that is quantised, what is float in it is fp32.
-        share: with bf16, how much of a transformer network is in bf16; see openvino_products. Default the body alone.
+        precision: of everything up to the last convolutions, which write fp32 in any case (openvino_split); decoding
+            and the heads of networks for coordinates are always fp32. Default bf16 where the processor has it and
+            there is something to gain. int8 is for a file that is quantised, what is float in it is fp32.
+        share: with bf16, how much of a network is in bf16; see openvino_products. Default the body alone.
             How many products there are is in `products`; whether the points still are right must be seen.
     `single` and `batch` are the compiled models, one after the other; they are there for tests and doctor.
     Errors: BundleError for a file that is not such a graph, MissingExtraError without openvino, DeviceError for bf16
@@ -58,7 +58,7 @@ class OpenVINOBackend:
         model = _read(core, source, self._origin)
         self.size, self.points, self.outputs = check_graph(_ports(model.inputs), _ports(model.outputs), self._origin)
         if precision != "int8":  # its 8-bit weights would become float
-            _fold(model)
+            fold(model)
         sweep(model)
         unweave(model)
         wanted: Precision = precision or ("bf16" if has_bf16(core) else "fp32")
@@ -151,7 +151,7 @@ def _last_line(error: RuntimeError) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _fold(model: Any) -> None:
+def fold(model: Any) -> None:
     """Compute what depends on no crop, such as the shape that the importer gives a convolution's biases."""
     from openvino.passes import ConstantFolding, Manager
 

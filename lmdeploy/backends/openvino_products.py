@@ -39,7 +39,7 @@ SHARES = (Share(2**16), Share(2**18, sums=False))
 
 The first takes in every linear layer of a decoder 256 wide. The second is for networks that are not right with sums in
 bf16: of a TF-R18 after 20 epochs on 1,207 faces 99 % of the points were 0.26 px off with the body alone in bf16 and
-0.07 px with the second share, which was 2.4 times as fast as ONNX Runtime in fp32. A heatmap network trained with 60
+0.07 px with the second share, which was 2.1 times as fast as ONNX Runtime in fp32. A heatmap network trained with 60
 labelled faces was 0.108 px off with the body and 0.071 px with the second share, for an eighth of the speed.
 """
 PRODUCTS = frozenset({"MatMul", "Convolution", "ConvolutionBackpropData"})

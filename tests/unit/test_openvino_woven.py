@@ -16,9 +16,7 @@ from export.surgery import transposed_conv
 from export.surgery.graph import Graph
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
-from openvino.passes import ConstantFolding, Manager  # noqa: E402 - not without openvino
-
-from lmdeploy.backends.openvino import the_core  # noqa: E402 - not without openvino
+from lmdeploy.backends.openvino import fold, the_core  # noqa: E402 - not without openvino
 from lmdeploy.backends.openvino_woven import unweave  # noqa: E402 - not without openvino
 
 SIDE, DEEP, OUT = 6, 5, 3
@@ -52,9 +50,7 @@ def taken_apart(layer: nn.ConvTranspose2d, relu: bool) -> onnx.ModelProto:
 
 def read(model: onnx.ModelProto) -> Any:
     opened = the_core().read_model(BytesIO(model.SerializeToString()))
-    folding = Manager()
-    folding.register_pass(ConstantFolding())  # as OpenVINOBackend does before
-    folding.run_passes(opened)
+    fold(opened)
     return opened
 
 

@@ -34,7 +34,7 @@ from training.data.crops import Crops
 from training.engine import checkpoint
 from training.engine.batch import Drawer
 from training.engine.fit import seed_of
-from training.engine.predictor import load_network, pick_device
+from training.engine.predictor import network_of, pick_device
 from training.engine.train_set import Part, TrainSet
 from training.losses.landmark_error import landmark_error
 from training.models import Network
@@ -187,12 +187,10 @@ def plot(result: Correlation) -> Figure:
 
 def _network(run: Run, t: int) -> Network:
     saved = checkpoint.read(run.folder / "stages" / f"round{t}.safetensors")
-    network = load_network(saved.about)
     try:
-        network.load_state_dict(saved.weights)
+        return network_of(saved)
     except RuntimeError as error:
         raise MissingError(f"{run.name}: stages/round{t} is more than a network with two heads") from error
-    return network
 
 
 def _some(found: Matched, images: int) -> Matched:

@@ -62,12 +62,18 @@ def load_network(about: checkpoint.About) -> Network:
     return build(about.network.model_copy(update={"pretrained": False}), about.spec.landmarks.points)
 
 
+def network_of(saved: checkpoint.Checkpoint) -> Network:
+    """The checkpoint's network with its weights; RuntimeError where they are not of that architecture."""
+    network = load_network(saved.about)
+    network.load_state_dict(saved.weights)
+    return network
+
+
 def open_checkpoint(path: str | Path, *, threads: int | None = None, device: str = "auto") -> Model:
     """A checkpoint as `lmdeploy evaluate` opens it (entry point of the group lmdeploy.predictors)."""
     file = checkpoint.find(Path(path))
     saved = checkpoint.read(file)
-    network = load_network(saved.about)
-    network.load_state_dict(saved.weights)
+    network = network_of(saved)
     if threads:
         torch.set_num_threads(threads)
     where = pick_device(device)

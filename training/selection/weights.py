@@ -10,7 +10,7 @@ import torch
 from lmdeploy.errors import InputError
 from lmdeploy.types import F32, U8
 from training.engine import checkpoint
-from training.engine.predictor import load_network
+from training.engine.predictor import network_of
 from training.selection.measures import measure_batch, needs_maps
 
 
@@ -31,8 +31,7 @@ def measure_of(path: Path, strategy: str, provider: str) -> Callable[[U8], F32]:
             "checkpoint or its run folder, or take --strategy nnm"
         ) from error
     needs_maps(strategy, saved.about.spec.codec)
-    network = load_network(saved.about)
-    network.load_state_dict(saved.weights)
+    network = network_of(saved)
     device = torch.device("cuda" if "cuda" in provider.lower() else "cpu")
     network.to(device)
     return lambda crops: measure_batch(strategy, network, crops, 1, device)

@@ -28,7 +28,7 @@ def read(schema: str, root: Path, split: str) -> Loaded:
 
 def make(draw: Callable[[int, int], Drawn], counts: dict[str, int], out: Path) -> None:
     """Draw every split into `out`, which must be a new or empty folder."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there and not an empty folder: choose a new one")
     for split, count in counts.items():
         write_folder(out / split, draw(count, SEEDS[split]))
