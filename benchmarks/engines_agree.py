@@ -5,8 +5,8 @@
 Both run the same model.onnx on crops around the true boxes. Figures of each bundle, by the name before the equals sign
 (default: the bundle's own): nme_loss_NAME, NME of that engine less that in fp32, per cent, the schema's normaliser;
 distance_p99_NAME and distance_max_NAME between the two engines' points, crop px; speedup_NAME, how many times faster
-one crop is than in ONNX Runtime, and where the bundle has its weights speedup_eager_NAME, than in PyTorch eager with
-the decoding on the host (latency_ways.py), all turn about. `--quick`: the first 40 images, shorter turns.
+one crop is than in ONNX Runtime, and for an HM or TF whose bundle has its weights speedup_eager_NAME, than in PyTorch
+eager as STLD's authors run it (authors_way.py), all turn about. `--quick`: the first 40 images, shorter turns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.latency_ways import authors_call
+from benchmarks.authors_way import as_released, authors_call
 from benchmarks.pairs import FULL, QUICK, Call, Plan, as_details, ratio, timed
 from benchmarks.record import print_figures, write_result
 from export.parity import generated_crops
@@ -34,6 +34,8 @@ from lmdeploy.outcome import Outcome, predict_samples
 from training.engine import checkpoint
 from training.engine.predictor import network_of
 from training.models.end_to_end import as_input
+from training.models.heatmap import Heatmap
+from training.models.transformer import Transformer
 
 ENGINES: tuple[BackendName, ...] = ("auto", "onnxruntime")
 IN_QUICK = 40
@@ -86,8 +88,9 @@ def speed(model: str, plan: Plan) -> dict[str, Any]:
     if WEIGHTS in bundle.manifest.files:
         torch.set_num_threads(default_threads())
         network = network_of(checkpoint.read(bundle.file(WEIGHTS)))
-        images = as_input(torch.from_numpy(crops)).contiguous()
-        ways["eager"] = partial(authors_call, network.eval(), images)
+        if isinstance(network, Heatmap | Transformer):
+            images = as_input(torch.from_numpy(crops)).contiguous()
+            ways["eager"] = partial(authors_call, as_released(network), images)
     times = timed(ways, plan)
     for one in opened.values():
         one.backend.close()

@@ -12,8 +12,9 @@ latency_bare.py   overhead: frame and box to landmarks over the bare ONNX Runtim
                   face68_camera_no_spin_cpu_ms, face68_camera_always_spin_cpu_ms: processor ms a frame where one comes
                   every 1/30 s
 latency_ways.py   speedup_ort_NETWORK, speedup_best_cpu_NETWORK: ONNX Runtime in fp32, and the engine that `auto` takes
-                  (OpenVINO in bf16), over PyTorch eager with decoding on the host; speedup_channels_last_NETWORK,
-                  speedup_compiled_NETWORK: PyTorch's other ways over the same; NETWORK_WAY_ms: medians.
+                  (OpenVINO in bf16), over PyTorch eager with decoding on the host, as STLD's authors run it;
+                  speedup_channels_last_NETWORK, speedup_compiled_NETWORK, speedup_lean_NETWORK: PyTorch's other ways
+                  over the same; NETWORK_WAY_ms: medians.
                   conv_rate_share: multiply-adds per second of HM-R18 in the best engine over those of plain
                   convolutions in it; conv_gflops: the latter
 latency_video.py  face68_track_ms: decoded 720p frame to smoothed landmarks of one tracked face, median;

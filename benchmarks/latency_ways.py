@@ -1,15 +1,16 @@
 """One crop through one network in every way, turn about in one process with the same threads.
 
-    eager          PyTorch as STLD's authors run it: images f32[1,3,S,S] that are normalised already, plain NCHW, the
-                   network in eval mode without gradients, its maps decoded on the host by the rule of the release
+    eager          PyTorch as STLD's authors run it (authors_way.py): images f32[1,3,S,S] that are normalised already,
+                   plain NCHW, both heads, the maps decoded on the host as in the release
     channels_last  the same, images and weights in channels-last order
     compiled       the same through torch.compile (only where asked for: it compiles for minutes)
+    lean           eager PyTorch without what serving does not need: our own modules, the main head alone, and the
+                   decoding as a gather around each peak
     onnxruntime    the exported file, fp32, in ONNX Runtime
     best           the same file in what `auto` takes on this processor: OpenVINO in bf16, else ONNX Runtime
 
-The comparison leans towards PyTorch: its images are ready, ours are uint8 crops and are converted and normalised
-inside the call; only the main head is computed; the decoding is a gather around each peak, where the release shifts
-whole maps; and ours gives scores and spreads beside the points.
+PyTorch's images are ready in all of these, ours are uint8 crops that are converted and normalised inside the call; and
+ours gives scores and spreads beside the points.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks.authors_way import STRIDE, as_released, authors_call
 from benchmarks.conv_rate import conv_chain, gmacs
 from benchmarks.networks import network
 from benchmarks.pairs import Call, Plan, as_details, ratio, timed
@@ -36,13 +38,14 @@ from lmdeploy.types import F32, F64
 from training.codec import stld
 from training.models import Network
 from training.models.end_to_end import as_input
+from training.models.heatmap import Heatmap
+from training.models.transformer import Transformer
 
-STRIDE = 4
-SLOWER = ("channels_last", "compiled")  # further ways of PyTorch
+SLOWER = ("channels_last", "compiled", "lean")  # further ways of PyTorch
 
 
-def authors_call(net: Network, images: Tensor) -> F32:
-    """Landmarks f32[B,K,2], crop px, of images f32[B,3,S,S] as the release finds them."""
+def lean_call(net: Network, images: Tensor) -> F32:
+    """Landmarks f32[B,K,2], crop px, of images f32[B,3,S,S] by the rule of the release."""
     with torch.no_grad():
         out = net.predict(images)
         points = stld.decode(out, STRIDE) if out.dim() == 4 else out * images.shape[-1] - 0.5
@@ -109,18 +112,20 @@ def share_of_rate(model: bytes, threads: int | None, plan: Plan) -> dict[str, An
 
 
 def _of_pytorch(name: str, images: Tensor, compile_too: bool) -> dict[str, Call]:
-    turned = network(name).to(memory_format=torch.channels_last)
     last = images.contiguous(memory_format=torch.channels_last)
     ways: dict[str, Call] = {
-        "eager": partial(authors_call, network(name), images),
-        "channels_last": partial(authors_call, turned, last),
+        "eager": partial(authors_call, _released(name), images),
+        "channels_last": partial(authors_call, _released(name).to(memory_format=torch.channels_last), last),
+        "lean": partial(lean_call, network(name), images),
     }
     if compile_too:
-        ways["compiled"] = partial(authors_call, _compiled(network(name)), images)
+        net = _released(name)
+        net.compile()
+        ways["compiled"] = partial(authors_call, net, images)
     return ways
 
 
-def _compiled(net: Network) -> Network:
-    """The network with a compiled `predict`, which `authors_call` calls."""
-    net.predict = torch.compile(net.predict)  # type: ignore[method-assign]  # the compiled one stands for it
-    return net
+def _released(name: str) -> nn.Module:
+    net = network(name)
+    assert isinstance(net, Heatmap | Transformer), f"{name} is not one of STLD's networks"
+    return as_released(net)

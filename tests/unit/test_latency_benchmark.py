@@ -66,8 +66,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
 
 
 def of(name: str) -> set[str]:
-    speedups = {f"speedup_{way}_{name}" for way in ("ort", "best_cpu", "channels_last")}
-    return speedups | {f"{name}_{way}_ms" for way in ("eager", "channels_last", "onnxruntime", "best")}
+    speedups = {f"speedup_{way}_{name}" for way in ("ort", "best_cpu", "channels_last", "lean")}
+    return speedups | {f"{name}_{way}_ms" for way in ("eager", "channels_last", "lean", "onnxruntime", "best")}
 
 
 def test_quick_measures_hm_r18_and_writes_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -13,13 +14,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from benchmarks import latency_bare, latency_ways, networks
+from benchmarks import authors_way, latency_bare, latency_ways, networks
 from benchmarks.conv_rate import conv_chain, gmacs
 from lmdeploy.backends.ort import OrtBackend
 from lmdeploy.model import open_model
+from lmdeploy.types import F32
 from tests.tiny_bundle import make_tiny_bundle
 from tests.unit.training.conftest import SMALL_RESNET
-from training.models import Network, heatmap
+from training.models import Network, build, heatmap, transformer
 
 
 def test_scene_holds_its_box() -> None:
@@ -98,10 +100,35 @@ class OneMap(nn.Module):
         maps[0, 0, 2, 5], maps[0, 0, 2, 6], maps[0, 0, 1, 5] = 1.0, 0.5, 0.25
         return maps
 
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.predict(images), torch.ones(1, 1, 8, 8)
 
-def test_the_authors_call_decodes_maps_by_the_rule_of_the_release() -> None:
-    found = latency_ways.authors_call(OneMap(), torch.zeros(1, 3, 32, 32))  # type: ignore[arg-type]  # has `predict`
+
+@pytest.mark.parametrize("call", [authors_way.authors_call, latency_ways.lean_call])
+def test_both_ways_of_pytorch_decode_maps_by_the_rule_of_the_release(call: Callable[..., F32]) -> None:
+    found = call(OneMap(), torch.zeros(1, 3, 32, 32))
     assert found.tolist() == [[[4 * (5 + 1 + 0.25) - 0.5, 4 * (2 + 1 - 0.25) - 0.5]]]
+
+
+def test_a_peak_at_the_border_is_not_shifted_along_that_axis() -> None:
+    maps = torch.zeros(2, 3, 8, 8)
+    maps[1, 2, 7, 3], maps[1, 2, 7, 2] = 1.0, 0.5
+    net = OneMap()
+    net.predict = lambda images: maps  # type: ignore[method-assign]  # other maps
+    assert authors_way.authors_call(net, torch.zeros(2, 3, 32, 32))[1, 2].tolist() == [4 * 3.75 - 0.5, 4 * 8 - 0.5]
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "hrnet_w18_small_v2"])
+def test_what_the_release_computes_beside_does_not_change_the_points(backbone: str) -> None:
+    torch.manual_seed(0)
+    small = SMALL_RESNET if backbone == "resnet18" else {}
+    net = build(transformer.Config(backbone=backbone, backbone_options=small, width=32, feed_forward=64), 5)
+    assert isinstance(net, transformer.Transformer)
+    images = torch.randn(2, 3, 64, 64)
+    released = authors_way.as_released(net)
+    ours = latency_ways.lean_call(net.eval(), images)
+    np.testing.assert_allclose(authors_way.authors_call(released, images), ours, rtol=0, atol=1e-3)
+    assert np.ptp(ours, axis=(0, 1)).min() > 0.1  # points that differ
 
 
 @pytest.fixture
