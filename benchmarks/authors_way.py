@@ -7,9 +7,6 @@ What the release computes in a call, and a network made for serving does not:
     maps: two whole maps of differences, one for each axis, of which one cell is read (methods spec 3.5)
     TF: attention weights beside what is attended to, the position encoding at every call and its sum with the
     memory in every layer, and the map of each landmark as a 1x1 convolution of as many groups as landmarks
-
-Differs from the release: HRNet's exchange between branches enlarges maps by repetition, as timm's does; the release
-interpolates, which takes longer still.
 """
 
 from __future__ import annotations

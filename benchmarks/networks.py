@@ -1,8 +1,8 @@
 """STLD's four networks at 256 px with random weights, for figures of speed, which do not depend on them.
 
 Exporting an HRNet takes minutes, so exports are kept in a folder under a name that says what they were made from: the
-sources of the network and of the exporter, and the version of torch. The files are as the exporter wrote them; graph
-surgery takes a second and is done anew each time, so that it is always the present one.
+network's options, the sources of network and exporter, and the version of torch. The files are as the exporter wrote
+them; graph surgery takes a second and is done anew each time, so that it is always the present one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,12 +32,12 @@ from training.models.end_to_end import as_input
 
 SIZE = 256
 SEED = 0
-HRNET = "hrnet_w18"
+HRNET: dict[str, Any] = {"backbone": "hrnet_w18", "backbone_options": {"exchange": "bilinear"}}  # as in the release
 NETWORKS: dict[str, NetworkConfig] = {
     "hm_r18": heatmap.Config(),
     "tf_r18": transformer.Config(),
-    "hm_hrnet": heatmap.Config(backbone=HRNET),
-    "tf_hrnet": transformer.Config(backbone=HRNET),
+    "hm_hrnet": heatmap.Config(**HRNET),
+    "tf_hrnet": transformer.Config(**HRNET),
 }
 SOURCES = (
     export.to_onnx, export.cast_first, training.codec.subpixel, training.models.end_to_end, training.models.backbone,
@@ -75,7 +76,7 @@ def network(name: str, size: int = SIZE) -> Network:
 
 def exported(name: str, cache: Path, size: int = SIZE) -> bytes:
     """The network's ONNX file as the exporter wrote it; from `cache`, or made and put there."""
-    path = cache / f"{name}-{size}-{_state()}.onnx"
+    path = cache / f"{name}-{size}-{_state(name)}.onnx"
     if not path.is_file():
         model = export.to_onnx.to_onnx(network(name, size), spec_of(name, size))
         cache.mkdir(parents=True, exist_ok=True)
@@ -95,9 +96,9 @@ def make_bundle(name: str, cache: Path, path: Path, size: int = SIZE) -> Bundle:
     return write_bundle(path, spec_of(name, size), {"model.onnx": operated(name, cache, size)})
 
 
-def _state() -> str:
-    """Short digest of what decides on an exported file."""
-    digest = hashlib.sha256(torch.__version__.encode())
+def _state(name: str) -> str:
+    """Short digest of what decides on a network's exported file."""
+    digest = hashlib.sha256(torch.__version__.encode() + NETWORKS[name].model_dump_json().encode())
     for module in SOURCES:
         assert module.__file__ is not None, "every source is a file"
         digest.update(Path(module.__file__).read_bytes())

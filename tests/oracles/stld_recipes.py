@@ -28,6 +28,7 @@ BACKBONES = {
     "hrnet": "hrnet_w18.ms_in1k",
     "vit": "vit_base_patch16_224.mae",
 }
+BACKBONE_OPTIONS = {"hrnet": {"exchange": "bilinear"}}  # as in the release
 
 
 def text_of(cell: Cell) -> str:
@@ -40,7 +41,13 @@ def text_of(cell: Cell) -> str:
         name=dashed(cell.file, cell.folder),
         codec=CODECS[head],
         data=data,
-        network=network.model_validate({"backbone": BACKBONES[backbone], "pretrained": True}),
+        network=network.model_validate(
+            {
+                "backbone": BACKBONES[backbone],
+                "backbone_options": BACKBONE_OPTIONS.get(backbone, {}),
+                "pretrained": True,
+            }
+        ),
         crop=POLICIES[data.crop].rule,
         # hands have no mirror twins
         augment=config.STLD.model_copy(update={"p_flip": 0.0} if data.set == "hand" else {}),

@@ -1,8 +1,10 @@
 """timm backbones as feature extractors: from f32[B,3,S,S] to maps f32[B,C_i,S/r_i,S/r_i], finest first.
 
 HRNet gives the four raw branches of its last stage (W18: 18, 36, 72, 144 channels at strides 4 to 32), which belong
-together: `concat` brings them to the finest one's size. Vision transformers give maps at the stride of their patches
-and take any multiple of it as crop, unless `img_size` fixes it.
+together: `concat` brings them to the finest one's size. Where its branches exchange maps, timm enlarges the coarser
+one by repetition, as the authors of the ImageNet weights do; the release of STLD interpolates, and so does
+`backbone_options = {exchange = "bilinear"}`. Vision transformers give maps at the stride of their patches and take any
+multiple of it as crop, unless `img_size` fixes it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from training.models.sepbn import Options
 from training.models.vanilla_cnn import VANILLA, VanillaMaps
 from training.weights import load_into
 
+EXCHANGE = "exchange"  # our own backbone option, for HRNet
 HRNET = {"feature_location": "", "out_indices": (1, 2, 3, 4)}  # without the stem and the classifier's widening
 
 
@@ -33,7 +36,7 @@ def feature_maps(
 
     Args:
         name: any timm model that offers feature maps, or `vanilla_cnn`.
-        options: passed to timm, e.g. {"channels": [48, 64, 96, 128]}.
+        options: passed to timm, e.g. {"channels": [48, 64, 96, 128]}; HRNet's "exchange" is "nearest" or "bilinear".
         pretrained: fetch ImageNet weights, or a file of `lmdeploy data convert-weights`.
         sepbn: which batch norms become separable ones, after the weights are loaded; none where it is None.
 
@@ -62,7 +65,10 @@ def _of_timm(name: str, options: dict[str, Any], pretrained: bool | str) -> tupl
         raise InputError(f"backbone {name!r} is not in timm; did you mean one of: {near}?")
     if pretrained is True and not timm.is_model_pretrained(name):
         raise InputError(f"timm has no weights for {name!r}: set network.pretrained = false, or to a file of weights")
+    own, options = _exchange(name, options)
     net = _create(name, _options(name, options), pretrained is True)
+    if own == "bilinear":
+        _interpolate_between_branches(net)
     if is_parallel(name, options) and pretrained is not True:
         _small_convolutions(net)
     if isinstance(pretrained, str):
@@ -113,6 +119,20 @@ def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     if about is not None and about.fixed_input_size and "img_size" not in options:
         return {"dynamic_img_size": True} | options
     return options
+
+
+def _exchange(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """How HRNet's branches enlarge maps for each other, and the options that are timm's."""
+    own = options.get(EXCHANGE, "nearest")
+    if own not in ("nearest", "bilinear") or (EXCHANGE in options and not name.startswith("hrnet")):
+        raise InputError(f"network.backbone_options: {EXCHANGE} is for HRNet, and nearest or bilinear, not {own!r}")
+    return own, {key: value for key, value in options.items() if key != EXCHANGE}
+
+
+def _interpolate_between_branches(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Upsample):
+            module.mode, module.align_corners = "bilinear", False
 
 
 def _create(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:

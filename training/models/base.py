@@ -48,7 +48,7 @@ class OnBackbone(NetworkOptions):
     """
 
     backbone: str = "resnet18"  # any timm model that offers feature maps
-    backbone_options: dict[str, Any] = {}  # passed to timm, e.g. channels = [48, 64, 96, 128]
+    backbone_options: dict[str, Any] = {}  # of training.models.backbone and timm, e.g. channels = [48, 64, 96, 128]
     sepbn: Options | None = None
 
     @property

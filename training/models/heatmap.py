@@ -11,7 +11,8 @@ give the maps. HRNet has stride 4 by itself: its four branches are concatenated 
 {1x1 convolution 270 -> 270; BN; ReLU; 1x1 convolution 270 -> K}.
 
 Differs from the paper: `lateral` adds 1x1 projections of the backbone's finer features (off by default); it lets a
-light backbone keep fine detail. The backbone's widths can be changed through `backbone_options`.
+light backbone keep fine detail. The backbone's widths can be changed through `backbone_options`; so can the way in
+which HRNet's branches exchange maps, which is timm's unless asked for (backbone.py) and the release's in its recipes.
 """
 
 from __future__ import annotations

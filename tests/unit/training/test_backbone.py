@@ -98,6 +98,30 @@ def test_hrnet_gives_the_four_raw_branches_and_tf_4096_tokens_of_them() -> None:
     assert "incre_modules" not in dict(net.named_children())
 
 
+@pytest.mark.parametrize("exchange", ["nearest", "bilinear"])
+def test_branches_of_hrnet_enlarge_maps_for_each_other_as_asked(exchange: str) -> None:
+    net, _, _ = backbone.feature_maps("hrnet_w18", TINY["hrnet_w18"] | {"exchange": exchange}, False)
+    module = net.eval().get_submodule("stage2.0")
+    from_coarse = module.get_submodule("fuse_layers.0.1")
+    coarse = torch.randn(1, next(from_coarse.parameters()).shape[1], 4, 4)
+    with torch.no_grad():
+        before, found = from_coarse[:2](coarse), from_coarse(coarse)  # type: ignore[index]  # a Sequential
+    if exchange == "nearest":
+        expected = before.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    else:  # three quarters of the near cell, one of the far one, along each axis
+        mix = torch.tensor([[1.0, 0, 0, 0], [3 / 4, 1 / 4, 0, 0], [1 / 4, 3 / 4, 0, 0], [0, 3 / 4, 1 / 4, 0]])
+        mix = torch.cat([mix, mix.flip(0, 1)])
+        expected = mix @ before @ mix.T
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18", "resnet18"])
+def test_an_exchange_that_there_is_not_is_refused(name: str) -> None:
+    exchange = "cubic" if name == "hrnet_w18" else "bilinear"
+    with pytest.raises(InputError, match="exchange is for HRNet, and nearest or bilinear"):
+        backbone.feature_maps(name, TINY[name] | {"exchange": exchange}, False)
+
+
 def test_branches_are_interpolated_between_cell_centres() -> None:
     ramp = torch.tensor([[[[0.0, 4.0]]]]).expand(1, 1, 2, 2)
     joined = backbone.concat([torch.zeros(1, 1, 4, 4), ramp])
