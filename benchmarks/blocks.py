@@ -65,9 +65,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="steps of every cell, instead of the plan's")
     parser.add_argument("--side", type=int, choices=[30, 60], help="px of the maps, instead of the plan's")
     parser.add_argument("--channels", type=int, help="of every convolution, instead of the plan's")
-    parser.add_argument("--alphas", nargs="+", type=float, default=ALPHAS, help="weights of ELT to try")
+    parser.add_argument("--alphas", nargs="+", type=_weight, default=ALPHAS, help="weights of ELT to try")
     parser.add_argument(
-        "--attributes", nargs="+", type=float, default=ATTRIBUTES,
+        "--attributes", nargs="+", type=_weight, default=ATTRIBUTES,
         help="weights of the class to try, all but the first with the best alpha alone",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="trials at a time")
@@ -83,6 +83,14 @@ def main(arguments: Iterable[str] | None = None) -> None:
     plan = dataclasses.replace(plan, **{name: value for name, value in asked.items() if value})
     grid = Grid(plan, given.out, given.device, given.alphas, given.attributes)
     execute(_asked(given), grid, given.workers, given.out)
+
+
+def _weight(word: str) -> float:
+    """A loss's weight."""
+    weight = float(word)
+    if not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"{word} is no weight: give a number of 0 or more")
+    return weight
 
 
 def _asked(given: argparse.Namespace) -> list[Cell]:
