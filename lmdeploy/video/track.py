@@ -33,6 +33,7 @@ MORE_TO_RETURN = 0.1  # of score, for a lost face that no detector has seen: a c
 MIN_SIDE_PX = 8.0
 MIN_INSIDE = 0.5  # share of the box that must lie in the frame
 MAX_JUMP = 2.0  # the longer side may at most double or halve from one frame to the next
+SETTLED = 0.5  # IoU of crop's box and landmarks' own under which a face is looked at again from where it was found
 SLACK = 0.02  # of the longer side: points jitter less in a crop that does not follow their own noise
 MEMORY_S = 2.0  # s for which a lost face keeps its id
 RATE = 30.0  # frames per second of a source without times
@@ -104,12 +105,20 @@ class Tracker:
         tracks = [*followed, *lost[: self._max_faces - len(followed)]]
         boxes = [t.motion.at(self._now_s, image.shape[:2]) if t.coasts else t.box for t in tracks]
         answers = yield boxes
-        found = []
-        for track, box, face in zip(tracks, boxes, answers, strict=True):
-            if self._good(face, box, image, self._least(track)):
-                found.append((track.id, face))
-        joined = join(tracks, sightings(found), self._now_s, image)
+        least = {track.id: self._least(track) for track in tracks}
+        found = self._faces({track.id: face for track, face in zip(tracks, answers, strict=True)}, least, image)
+        own = {track: landmark_box(face.points) for track, face in found.items()}
+        at_edge = [track for track, box in own.items() if iou(found[track].box, box) < SETTLED]
+        if at_edge:
+            again = yield [own[track] for track in at_edge]
+            closer = self._faces(dict(zip(at_edge, again, strict=True)), least, image)
+            found = {t: closer.get(t, face) for t, face in found.items() if t in closer or t not in at_edge}
+        joined = join(tracks, sightings(list(found.items())), self._now_s, image)
         return {track: face.by(track) for track, face in joined.items()}
+
+    def _faces(self, seen: dict[int, Landmarks], least: dict[int, float], image: U8) -> dict[int, Landmarks]:
+        """Those of the tracks' crops that hold a face, by the mean score that each needs."""
+        return {track: face for track, face in seen.items() if self._good(face, face.box, image, least[track])}
 
     def _least(self, track: Track) -> float:
         """Mean score of the track's face in its crop; one that others may hide must be as good as it was, not half."""

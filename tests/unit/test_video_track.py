@@ -13,6 +13,7 @@ from lmdeploy.geometry import landmark_box
 from lmdeploy.landmarker import Landmarker
 from lmdeploy.model import open_model
 from lmdeploy.types import U8, Box
+from lmdeploy.video import track
 from lmdeploy.video.track import Tracker
 from tests.tiny_bundle import blob_image
 
@@ -62,6 +63,24 @@ def test_one_detection_follows_a_moving_face(landmarker: Landmarker, detector: O
         assert found.track == 0
         np.testing.assert_allclose(found.points, SHAPE + place, atol=PX)
     assert detector.calls == 1
+
+
+@pytest.mark.parametrize("jump", [(26, 20), (-24, 24), (30, 0)])
+def test_a_face_at_the_edge_of_its_crop_is_looked_at_from_where_it_is(
+    landmarker: Landmarker, detector: Oracle, jump: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def error() -> float:
+        tracker = Tracker()
+        image, detector.boxes = scene((100, 90))
+        tracker.update(landmarker, image)
+        place = np.array([100, 90]) + jump
+        (found,) = tracker.update(landmarker, scene((place[0], place[1]))[0])
+        assert found.track == 0
+        return float(np.abs(found.points - (SHAPE + place)).max())
+
+    assert error() < PX
+    monkeypatch.setattr(track, "SETTLED", 0.0)
+    assert error() > PX
 
 
 def test_the_crop_follows_the_landmark_box_of_the_frame_before(landmarker: Landmarker, detector: Oracle) -> None:
