@@ -53,7 +53,10 @@ def feature_maps(
 def _vanilla(name: str, options: dict[str, Any], pretrained: bool | str) -> tuple[nn.Module, list[int], list[int]]:
     if pretrained is True:
         raise InputError(f"there are no ImageNet weights for {name!r}: set network.pretrained = false, or to a file")
-    net = VanillaMaps(**options)
+    try:
+        net = VanillaMaps(**options)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"backbone {name!r} gives no feature maps with these options: {error}") from error
     if isinstance(pretrained, str):
         load_into(net, pretrained, name)
     return net, [net.reduction], [net.channels[-1]]

@@ -122,6 +122,12 @@ def test_an_exchange_that_there_is_not_is_refused(name: str) -> None:
         backbone.feature_maps(name, TINY[name] | {"exchange": exchange}, False)
 
 
+@pytest.mark.parametrize("options", [{"exchange": "nearest"}, {"channels": 16}], ids=["name", "type"])
+def test_options_that_the_vanilla_cnn_does_not_take_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="'vanilla_cnn' gives no feature maps with these options"):
+        backbone.feature_maps("vanilla_cnn", options, False)
+
+
 def test_branches_are_interpolated_between_cell_centres() -> None:
     ramp = torch.tensor([[[[0.0, 4.0]]]]).expand(1, 1, 2, 2)
     joined = backbone.concat([torch.zeros(1, 1, 4, 4), ramp])
